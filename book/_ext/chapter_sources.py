@@ -1,0 +1,56 @@
+"""Tie each chapter's page, made from executed/NAME.ipynb, to its source, notebooks/NAME.py.
+
+A line under the title offers both files for download, and the theme's edit and Binder links lead to the script,
+because the executed notebook is not in the repository.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import download_reference
+from sphinx.application import Sphinx
+
+EXECUTED, SOURCES = "executed/", "notebooks/"
+
+
+def source_of(docname: str, root: str | Path) -> str | None:
+    """The script, without its suffix, behind the page `docname`; None for a page that is no chapter."""
+    source = docname.replace(EXECUTED, SOURCES, 1)
+    is_chapter = docname.startswith(EXECUTED) and Path(root, f"{source}.py").is_file()
+    return source if is_chapter else None
+
+
+def add_downloads(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the line with both downloads under the chapter's title."""
+    docname = app.env.docname
+    source = source_of(docname, app.srcdir)
+    if source is None:
+        return
+    line = nodes.paragraph("", "Download this chapter: ", classes=["chapter-downloads"])
+    line += _download(f"/{docname}.ipynb", "executed notebook")
+    line += nodes.Text(", ")
+    line += _download(f"/{source}.py", "script")
+    title = next(doctree.findall(nodes.title))
+    title.parent.insert(title.parent.index(title) + 1, line)
+
+
+def _download(path: str, text: str) -> download_reference:
+    return download_reference("", text, reftarget=path, classes=["download"])
+
+
+def link_to_source(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let the buttons that lead to the repository (edit, show source, Binder) name the script."""
+    source = source_of(pagename, app.srcdir)
+    buttons = list(context.get("header_buttons", [])) if source else []
+    for button in buttons:
+        buttons += button.get("buttons", [])  # a group; what is appended is visited as well
+        if button.get("url", "").startswith("http"):
+            button["url"] = button["url"].replace(f"{pagename}.ipynb", f"{source}.py")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect before Sphinx collects the downloads, and after the theme has made its buttons."""
+    app.connect("doctree-read", add_downloads, priority=400)
+    app.connect("html-page-context", link_to_source, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

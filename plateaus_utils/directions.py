@@ -1,0 +1,58 @@
+"""Activations -> directions. Every kind is formed from one set of draws, so that kinds can be compared in pairs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from .activations import Gaussian, isotropic
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What directions are made of, for each base: all [n, k, d_model], but `mean` [d_model]."""
+
+    gaussian: torch.Tensor
+    gaussian_second: torch.Tensor
+    real: torch.Tensor
+    real_second: torch.Tensor
+    naive: torch.Tensor
+    mean: torch.Tensor
+    real_index: torch.Tensor
+    """[n, k] which of the other activations each `real` is."""
+
+    def __getitem__(self, chosen: slice) -> "Draws":
+        """The draws of some of the bases."""
+        return Draws(self.gaussian[chosen], self.gaussian_second[chosen], self.real[chosen], self.real_second[chosen],
+                     self.naive[chosen], self.mean, self.real_index[chosen])
+
+
+def draw(bases: torch.Tensor, others: torch.Tensor, gaussian: Gaussian, k: int, rng: torch.Generator) -> Draws:
+    """Draw k targets of each sort for each of the bases [n, d_model]; real ones are `others`, none twice for one base."""
+    n, d = bases.shape
+    chosen = torch.stack([torch.randperm(len(others), generator=rng)[:2 * k] for _ in range(n)])
+    samples = gaussian.sample(2 * n * k, rng).view(2, n, k, d)
+    naive = isotropic(bases[:, None].expand(n, k, d), rng)
+    return Draws(samples[0], samples[1], others[chosen[:, :k]], others[chosen[:, k:]], naive,
+                 gaussian.mean.float(), chosen[:, :k])
+
+
+KINDS: dict[str, Callable[[torch.Tensor, Draws], torch.Tensor]] = {
+    "random": lambda base, draws: draws.gaussian - base,
+    "real-other": lambda base, draws: draws.real - base,
+    "naive": lambda base, draws: draws.naive,
+    "naive minus base": lambda base, draws: draws.naive - base,
+    "minus base": lambda base, draws: (-base).expand_as(draws.naive),
+    "random mixture": lambda base, draws: draws.gaussian - draws.gaussian_second,
+    "real mixture": lambda base, draws: draws.real - draws.real_second,
+    "towards mean": lambda base, draws: (draws.mean - base).expand_as(draws.naive),
+    "random deviation": lambda base, draws: draws.gaussian - draws.mean,
+    "real deviation": lambda base, draws: draws.real - draws.mean,
+}
+"""Kind of direction -> directions [n, k, d_model] from bases [n, 1, d_model]. The report's own two come first
+:cite:p:`heimersheim2024plateaus`; mixtures contain no base :cite:p:`lee2024sensitive`."""
+
+
+def directions(kind: str, bases: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """Directions [n, k, d_model] of one kind at the bases [n, d_model]; not normalized, since paths are."""
+    return KINDS[kind](bases[:, None], draws)

@@ -1,0 +1,89 @@
+"""Patched runs against the run on their base: divergence of the next-token distribution, and distance in late activations."""
+
+from collections.abc import Sequence
+
+import torch
+
+from .patching import Readout, Suffix
+
+EFFECTS = {
+    "kl": "KL(base ‖ perturbed) of the next-token distributions, nats",
+    "kl_reverse": "KL(perturbed ‖ base) of the next-token distributions, nats",
+    "l2": "L2 distance at the last block's output, before the final norm",
+    "l2_normalized": "L2 distance of the normalized final stream",
+    "cosine": "cosine similarity at the last block's output, before the final norm",
+    "cosine_normalized": "cosine similarity of the normalized final stream",
+    "top_changed": "1 where the most probable next token differs from the base's",
+    "entropy": "entropy of the perturbed next-token distribution, nats",
+}
+
+
+@torch.no_grad()
+def measure(suffix: Suffix, points: torch.Tensor, references: torch.Tensor | None = None,
+            names: Sequence[str] = ("kl",)) -> dict[str, torch.Tensor]:
+    """Effects of many points, reduced batch by batch so that memory does not grow with their number.
+
+    Args:
+        points: [n_prompts, n_points, *activation] with activation [d_model], or [n_positions, d_model] for several
+            patched positions.
+        references: [n_prompts, n_references, *activation] what the points are compared with; the clean activation by
+            default. They run in the same batches as the points, so that rounding is shared.
+        names: keys of EFFECTS.
+
+    Returns:
+        For each name a float32 tensor [n_prompts, n_points] on the CPU, with an axis n_references before the last if
+        `references` was given.
+    """
+    compared = suffix.base.unsqueeze(1) if references is None else references.to(suffix.base)
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+    for part in suffix.batches(points.shape[1]):
+        readout = suffix(torch.cat([compared, points[:, part].to(suffix.base)], 1))
+        for name in names:
+            found[name].append(_effect(name, readout, compared.shape[1]).float().cpu())
+    whole = {name: torch.cat(parts, 2) for name, parts in found.items()}
+    return {name: values[:, 0] for name, values in whole.items()} if references is None else whole
+
+
+def _effect(name: str, readout: Readout, n_references: int) -> torch.Tensor:
+    """One effect [n_prompts, n_references, n_points]; the first points of the read-out are the references."""
+    if name in _LOGIT_EFFECTS:
+        # Prompt by prompt, so that the temporaries over the vocabulary stay in the processor's cache.
+        function = _LOGIT_EFFECTS[name]
+        return torch.stack([torch.stack([function(logits[i:i + 1], logits[n_references:]) for i in range(n_references)])
+                            for logits in readout.logits])
+    late = readout.normalized if name.endswith("normalized") else readout.resid_post
+    perturbed, reference = late[:, None, n_references:], late[:, :n_references, None]
+    if name.startswith("l2"):
+        return (perturbed - reference).norm(dim=-1)
+    return torch.cosine_similarity(perturbed, reference, dim=-1)
+
+
+def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tensor:
+    """KL(p ‖ q) in nats of softmax distributions, over the last axis.
+
+    With z the difference q − p of the logits, less its mean under p, KL = log E_p[exp z] = log(1 + E_p[exp z − 1 − z]):
+    no term is negative and nothing large cancels, so that values far below float32's resolution of the logits remain.
+    """
+    logits_p, logits_q = logits_p.float(), logits_q.float()
+    log_p = logits_p.log_softmax(-1)
+    p = log_p.exp()
+    z = logits_q - logits_p
+    z = z - (p * z).sum(-1, keepdim=True)
+    if z.amax() > 60:  # the exponential would overflow; here nothing small is lost
+        return torch.logsumexp(log_p + z, -1)
+    return torch.log1p((p * (z.expm1() - z)).sum(-1))
+
+
+_LOGIT_EFFECTS = {
+    "kl": kl_divergence,
+    "kl_reverse": lambda base, perturbed: kl_divergence(perturbed, base),
+    "entropy": lambda _, perturbed: torch.distributions.Categorical(logits=perturbed.float()).entropy(),
+    "top_changed": lambda base, perturbed: perturbed.argmax(-1) != base.argmax(-1),
+}
+
+
+def top_tokens(logits: torch.Tensor, tokenizer, k: int = 5) -> list[list[tuple[str, float]]]:
+    """The k most probable next tokens and their probabilities, for each row of logits [n, d_vocab]."""
+    probabilities, tokens = logits.float().softmax(-1).topk(k)
+    return [[(tokenizer.decode([int(t)]), float(p)) for t, p in zip(row_t, row_p, strict=True)]
+            for row_t, row_p in zip(tokens, probabilities, strict=True)]

@@ -1,0 +1,29 @@
+"""The one family of errors that this package raises for bad input.
+
+Each message is a single sentence that says what was wrong and what to do. Command lines print it without a
+traceback; notebooks show it as the reason for which they stopped.
+"""
+
+
+class PlateausError(Exception):
+    """Something that the user gave, or the machine they run on, makes the request impossible."""
+
+
+class ModelError(PlateausError):
+    """A model that is unknown, unreachable, damaged, or that the engine cannot continue exactly."""
+
+
+class CorpusError(PlateausError):
+    """A corpus that is missing, unreadable, or too small for the sequences asked for."""
+
+
+class ActivationError(PlateausError):
+    """Activations, directions or sizes that are not finite, of the wrong shape, or degenerate."""
+
+
+class ResultError(PlateausError):
+    """A result that cannot be written, or a file that is damaged or is no result of this package."""
+
+
+class ParameterError(PlateausError):
+    """A profile or parameter that does not exist, or a value of the wrong type."""

@@ -1,0 +1,46 @@
+"""Files that are either whole or absent: everything is written under a temporary name and renamed."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import ResultError
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""Root of the checkout: relative result folders are resolved against it, whatever the working directory."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, remove it otherwise.
+
+    The block may create a file or a folder there. An existing folder at `path` is kept (it is whole, because only
+    this function makes it), an existing file is replaced.
+
+    Raises:
+        ResultError: no space is left, or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        yield temporary / path.name
+        if path.is_dir():
+            return
+        os.replace(temporary / path.name, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResultError(f"No space is left to write {path.name} in {path.parent}; free some and run the same "
+                              "command again, finished parts are kept.") from error
+        if error.errno in (errno.EACCES, errno.EROFS):
+            raise ResultError(f"The folder {path.parent} cannot be written; choose another one or change its "
+                              "permissions.") from error
+        raise
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,313 @@
+"""The engine: continue a forward pass from patched activations, exactly, without repeating what the patch cannot change.
+
+Attention is causal, so the keys and values of the positions before the first patched one do not depend on the patch,
+and neither do the blocks before the patched hook. The clean run keeps those keys and values, one copy for each prompt.
+A patched run then sends only the patched and later positions through the later blocks, thousands of points of many
+prompts as the rows of one batch. Each row attends to the shared keys of its prompt and to itself, which one attention
+function, registered with transformers, computes for every architecture that uses the library's attention interface.
+Other architectures run whole rows from the hook on. Either way the continuation is compared with the bridge's own
+forward pass before it is used.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from .errors import ActivationError, ModelError
+from .models import LanguageModel
+
+ROWS = 512
+"""Rows (points times recomputed positions) of one batch: large enough for matrix multiplication at full speed."""
+
+TOLERANCE = 1e-3
+"""Largest difference from the bridge's forward pass, relative to the spread of values, that float32 rounding explains."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What a patched run gives at the last position of each point; every tensor is [n_prompts, n_points, ...]."""
+
+    logits: torch.Tensor
+    """[..., d_vocab]"""
+    resid_post: torch.Tensor
+    """[..., d_model] output of the last block, before the final norm."""
+    normalized: torch.Tensor
+    """[..., d_model] the final stream divided by its scale (and centred by a LayerNorm), before the norm's weights."""
+
+
+class Suffix:
+    """The rest of a network from a hook on, for a batch of prompts.
+
+    Args:
+        model: the network.
+        tokens: [n_prompts, seq_len] token ids.
+        hook_name: `blocks.{layer}.hook_resid_pre` or `blocks.{layer}.hook_resid_post`.
+        positions: the positions to patch; the last one by default.
+
+    Attributes:
+        base: [n_prompts, d_model], or [n_prompts, n_positions, d_model] for several positions: the clean activations.
+
+    Raises:
+        ModelError: the hook does not exist, or the continuation differs from the bridge's forward pass.
+        ActivationError: a position is outside the sequence.
+    """
+
+    def __init__(self, model: LanguageModel, tokens: torch.Tensor, hook_name: str, positions: Sequence[int] = (-1,)):
+        self.model, self.tokens = model, tokens.to(model.device)
+        self.layer = model.layer_of(hook_name)
+        seq_len = tokens.shape[1]
+        places = sorted({p % seq_len for p in positions if -seq_len <= p < seq_len})
+        if len(places) != len(positions) or not places:
+            raise ActivationError(f"The positions {list(positions)} are not distinct places in a sequence of {seq_len}.")
+        # An attention that is not ours cannot share a prefix: then nothing is cached and whole rows run.
+        self.shares_prefix = bool(getattr(model.core, "_supports_attention_backend", False))
+        self.start = places[0] if self.shares_prefix else 0
+        self._places = [p - self.start for p in places]
+        self._prefix: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._network = _Network(model)
+        self._clean_run()
+        clean = self._clean[:, self._places]
+        self.base = clean[:, 0] if len(places) == 1 else clean
+        self._verify(hook_name)
+
+    @property
+    def n_prompts(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def n_recomputed(self) -> int:
+        """Positions that each point recomputes: from the first patched one to the last."""
+        return self.tokens.shape[1] - self.start
+
+    def __call__(self, points: torch.Tensor) -> Readout:
+        """Run points [n_prompts, n_points, d_model] (or [n_prompts, n_points, n_positions, d_model]) in one batch.
+
+        Gradients and forward-mode derivatives with respect to `points` pass through.
+
+        Raises:
+            ActivationError: a point is not finite or not of the right shape.
+        """
+        n_prompts, n_points = points.shape[:2]
+        expected = (*self.base.shape[:1], n_points, *self.base.shape[1:])
+        if points.shape != expected:
+            raise ActivationError(f"The points have shape {tuple(points.shape)}; {expected} was expected.")
+        if not points.isfinite().all():
+            raise ActivationError("A point to patch contains NaN or infinite values.")
+        stream = self._stream(points.to(self._clean)).flatten(0, 1)
+        logits, resid_post = self._network.run(stream, self.layer, self.start, self._attend)
+        # Centred writing weights leave the mean over the hidden dimensions as the patch set it.
+        resid_post = self._canonical(resid_post) + (stream[:, -1].mean(-1, keepdim=True) if self.model.centred else 0)
+        shape = (n_prompts, n_points, -1)
+        return Readout(logits.view(shape), resid_post.view(shape), _normalize(self.model, resid_post).view(shape))
+
+    def batches(self, n_points: int) -> Iterator[slice]:
+        """Slices of the points axis that fill batches of about ROWS rows."""
+        step = max(1, ROWS // (self.n_prompts * self.n_recomputed))
+        return (slice(i, min(i + step, n_points)) for i in range(0, n_points, step))
+
+    def derivative(self, points: torch.Tensor, tangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits at `points` and their directional derivative along `tangents`, by forward-mode differentiation."""
+        return torch.func.jvp(lambda x: self(x).logits, (points,), (tangents.to(points),))
+
+    @torch.no_grad()
+    def _clean_run(self) -> None:
+        """Run the prompts as they are; keep the prefix's keys and values and the stream at the hook."""
+        recorded = []
+        self._network.run_tokens(self.tokens, self.layer, recorded, self._record)
+        self._clean = self._canonical(recorded[0][:, self.start:].contiguous())
+
+    def _stream(self, points: torch.Tensor) -> torch.Tensor:
+        """The stream [n_prompts, n_points, n_recomputed, d_model] at the hook: clean, with the patched places replaced."""
+        if points.dim() == 3:
+            points = points.unsqueeze(2)
+        if len(self._places) == self.n_recomputed:
+            return points
+        columns = self._clean.unsqueeze(1).expand(-1, points.shape[1], -1, -1).unbind(2)
+        patched = dict(zip(self._places, points.unbind(2), strict=True))
+        return torch.stack([patched.get(i, column) for i, column in enumerate(columns)], dim=2)
+
+    def _canonical(self, resid: torch.Tensor) -> torch.Tensor:
+        """The stream as the bridge reports it: its processing centres the writing weights of LayerNorm models."""
+        return resid - resid.mean(-1, keepdim=True) if self.model.centred else resid
+
+    @torch.no_grad()
+    def _verify(self, hook_name: str) -> None:
+        """Compare the continuation of the base with the bridge's forward pass, once for each kind of continuation."""
+        verified = self.model.__dict__.setdefault("_verified", set())
+        kind = (hook_name, self.n_recomputed > 1, self.start > 0)
+        if kind in verified:
+            return
+        ours = self(self.base.unsqueeze(1)).logits[:, 0].float().log_softmax(-1)
+        logits, cache = self.model.bridge.run_with_cache(self.tokens, names_filter=[hook_name])
+        reference = logits[:, -1].float().log_softmax(-1)
+        eps = torch.finfo(self.model.dtype).eps / torch.finfo(torch.float32).eps
+        stream = cache[hook_name][:, self.start:]
+        worst = max(float((ours - reference).abs().max() / reference.std().clamp_min(1)),
+                    float((self._clean - stream).abs().max() / stream.std()))
+        if not worst <= TOLERANCE * eps:
+            raise ModelError(f"The engine cannot continue {self.model.name} exactly from {hook_name}: it differs from the "
+                             f"full forward pass by {worst:.2g} of its spread; use another model or hook.")
+        verified.add(kind)
+
+    # Attention: one function for the clean run and for patched rows ---------------------------------------------------
+
+    def _record(self, module: nn.Module, query, key, value, **options) -> torch.Tensor:
+        self._prefix[module.layer_idx] = (key[:, :, :self.start].contiguous(), value[:, :, :self.start].contiguous())
+        return _attention(module, query, key, value, None, **options)
+
+    def _attend(self, module: nn.Module, query, key, value, **options) -> torch.Tensor:
+        prefix = self._prefix[module.layer_idx] if self.start else None
+        return _attention(module, query, key, value, prefix, **options)
+
+
+def _attention(module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+               prefix: tuple[torch.Tensor, torch.Tensor] | None, scaling: float | None = None,
+               softcap: float | None = None, sliding_window: int | None = None) -> torch.Tensor:
+    """Causal attention of rows over a prefix that groups of consecutive rows share, and over themselves.
+
+    Shapes: query [rows, n_heads, r, d_head]; key, value [rows, n_kv_heads, r, d_head]; each prefix tensor
+    [n_prompts, n_kv_heads, p, d_head] with rows a multiple of n_prompts. Returns [rows, r, n_heads, d_head].
+    """
+    rows, n_heads, r, d_head = query.shape
+    n_kv = key.shape[1]
+    shared = n_heads // n_kv
+    query = query.reshape(rows, n_kv, shared * r, d_head)
+    scores = [query @ key.transpose(-1, -2)]
+    values = [value]
+    if prefix is not None:
+        n_prompts, _, p, _ = prefix[0].shape
+        # Rows of one prompt side by side, so that the shared keys are multiplied once and never copied.
+        together = query.view(n_prompts, -1, n_kv, shared * r, d_head).transpose(1, 2).flatten(2, 3)
+        past = together @ prefix[0].transpose(-1, -2)
+        past = past.view(n_prompts, n_kv, -1, shared * r, p).transpose(1, 2).flatten(0, 1)
+        scores.insert(0, past)
+        values.insert(0, prefix[1])
+    weights = torch.cat(scores, -1) * (d_head**-0.5 if scaling is None else scaling)
+    if softcap is not None:
+        weights = softcap * torch.tanh(weights / softcap)
+    hidden = _hidden_keys(r, weights.shape[-1], sliding_window, query.device)
+    if hidden is not None:
+        weights = weights.masked_fill(hidden.repeat(shared, 1), -torch.inf)
+    weights = weights.float().softmax(-1).to(query.dtype)
+    out = weights[..., -r:] @ value
+    if prefix is not None:
+        past = weights[..., :p].view(n_prompts, -1, n_kv, shared * r, p).transpose(1, 2).flatten(2, 3)
+        past = (past @ prefix[1]).view(n_prompts, n_kv, -1, shared * r, d_head).transpose(1, 2)
+        out = out + past.reshape(out.shape)
+    return out.view(rows, n_heads, r, d_head).transpose(1, 2)
+
+
+def _hidden_keys(r: int, n_keys: int, window: int | None, device: torch.device) -> torch.Tensor | None:
+    """[r, n_keys] where a key lies in the future of its query or behind its sliding window; None if none does."""
+    if r == 1 and (window is None or n_keys <= window):
+        return None
+    query_place = torch.arange(n_keys - r, n_keys, device=device)[:, None]
+    key_place = torch.arange(n_keys, device=device)[None]
+    hidden = key_place > query_place
+    return hidden if window is None else hidden | (key_place <= query_place - window)
+
+
+# The plain network, entered at a block ------------------------------------------------------------------------------
+
+_INTERFACE = "plateaus_suffix"
+_current = None
+
+
+def _interface(module, query, key, value, attention_mask, scaling=None, softcap=None, sliding_window=None, **_):
+    """What transformers calls in place of its own attention while a suffix runs."""
+    return _current(module, query, key, value, scaling=scaling, softcap=softcap, sliding_window=sliding_window), None
+
+
+AttentionInterface.register(_INTERFACE, _interface)
+AttentionMaskInterface.register(_INTERFACE, lambda *_, **__: None)
+
+
+class _Network:
+    """The plain Hugging Face network of a model, with a way in at any block and a way out before the final norm."""
+
+    def __init__(self, model: LanguageModel):
+        places = model.bridge.real_components
+        self.core = model.core
+        self.blocks = self.core.get_submodule(places["blocks"][0])
+        self.final_norm = self.core.get_submodule(places["ln_final"][0])
+        self.parameters = inspect.signature(self.core.forward).parameters
+
+    def run(self, stream: torch.Tensor, layer: int, start: int, attention) -> tuple[torch.Tensor, torch.Tensor]:
+        """Send rows [rows, r, d_model] through the blocks from `layer` on; logits and last block's output, last position."""
+        found = []
+        entry = self.blocks[layer] if layer < len(self.blocks) else self.final_norm
+        with ExitStack() as stack:
+            stack.enter_context(self._attention(attention))
+            for block in self.blocks[:layer]:
+                stack.enter_context(_skipped(block, self.returns_tuple))
+            stack.enter_context(_hooked(entry, lambda _: stream))
+            stack.enter_context(_hooked(self.final_norm, lambda resid: found.append(resid[:, -1])))
+            positions = torch.arange(start, start + stream.shape[1], device=stream.device).unsqueeze(0)
+            embeds = torch.zeros_like(stream[..., :self.core.get_input_embeddings().embedding_dim])
+            logits = self._forward(inputs_embeds=embeds, position_ids=positions, logits_to_keep=1)
+        return logits[:, -1], found[0]
+
+    def run_tokens(self, tokens: torch.Tensor, layer: int, recorded: list, attention) -> None:
+        """The clean run; appends the stream [n, seq_len, d_model] that the block `layer` (or the final norm) reads."""
+        entry = self.blocks[layer] if layer < len(self.blocks) else self.final_norm
+        outputs = []
+        handle = self.blocks[0].register_forward_hook(lambda _, __, output: outputs.append(isinstance(output, tuple)))
+        with handle, self._attention(attention), _hooked(entry, lambda resid: recorded.append(resid)):
+            self._forward(input_ids=tokens, logits_to_keep=1)
+        self.returns_tuple = outputs[0]
+
+    def _forward(self, **inputs) -> torch.Tensor:
+        accepted = {name: value for name, value in inputs.items() if name in self.parameters}
+        return self.core(**accepted, use_cache=False).logits
+
+    @contextmanager
+    def _attention(self, function) -> Iterator[None]:
+        """Let `function` compute attention while the block runs, where the architecture asks the library for it."""
+        global _current
+        config = self.core.config
+        before, native = _current, config._attn_implementation
+        _current = function
+        config._attn_implementation = _INTERFACE if getattr(self.core, "_supports_attention_backend", False) else native
+        try:
+            yield
+        finally:
+            _current = before
+            config._attn_implementation = native
+
+
+@contextmanager
+def _skipped(block: nn.Module, returns_tuple: bool) -> Iterator[None]:
+    """Let a block pass its input on unchanged."""
+    block.forward = lambda hidden_states, *_, **__: (hidden_states, None) if returns_tuple else hidden_states
+    try:
+        yield
+    finally:
+        del block.forward
+
+
+@contextmanager
+def _hooked(module: nn.Module, function) -> Iterator[None]:
+    """Show a module's first input to `function` before it runs, and replace it where the function returns a tensor."""
+
+    def hook(_, args, kwargs):
+        name = None if args else "hidden_states"
+        given = kwargs[name] if name else args[0]
+        replacement = function(given)
+        if replacement is None:
+            return None
+        return (args, {**kwargs, name: replacement}) if name else ((replacement, *args[1:]), kwargs)
+
+    with module.register_forward_pre_hook(hook, with_kwargs=True):
+        yield
+
+
+def _normalize(model: LanguageModel, resid: torch.Tensor) -> torch.Tensor:
+    """`ln_final.hook_normalized` from the last block's output."""
+    if model.normalization == "LayerNorm":
+        resid = resid - resid.mean(-1, keepdim=True)
+    return resid / (resid.square().mean(-1, keepdim=True) + model.bridge.cfg.eps).sqrt()

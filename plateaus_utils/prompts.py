@@ -1,0 +1,218 @@
+"""Corpus -> token sequences, through `datasets`.
+
+A document belongs to one of two pools by a seeded draw: *bases* are perturbed, *others* give the target activations
+and the Gaussian model, so that a base and its targets never come from the same document.
+"""
+
+import bz2
+import importlib.util
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import datasets
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from .errors import CorpusError
+
+BASE_SHARE = 0.4
+"""Share of the documents whose sequences may become bases."""
+STREAM_MARGIN = 4
+"""Of a stream, documents are read until each pool holds this many times the sequences asked for."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token sequences of equal length, and the document that each came from."""
+
+    tokens: torch.Tensor
+    """[n_prompts, seq_len] token ids, int64."""
+    documents: np.ndarray
+    """[n_prompts] index of the document in the corpus."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, index) -> "Prompts":
+        return Prompts(self.tokens[index], self.documents[index])
+
+
+@dataclass(frozen=True)
+class PromptPools:
+    """Bases and others of one corpus; no document, and no token sequence, is in both."""
+
+    bases: Prompts
+    others: Prompts
+    corpus: str
+
+
+def load_prompts(corpus: str, tokenizer: PreTrainedTokenizerBase, n_bases: int, n_others: int, *, seq_len: int = 10,
+                 seed: int = 0, prepend_bos: bool = False, n_ctx: int | None = None) -> PromptPools:
+    """Cut a corpus into sequences and draw two disjoint pools of them.
+
+    Sequences are consecutive pieces of one document, never across documents, never overlapping, each kept once. No
+    beginning-of-sequence token is added unless `prepend_bos`, which puts one in front and leaves seq_len - 1 tokens
+    of text. Documents are assigned to the pools, and sequences shuffled, with `seed`; each pool is then drawn from its
+    documents in turn, so that no long document dominates.
+
+    Args:
+        corpus: `wikipedia` or `lee` (packaged), a local .txt, .jsonl or .parquet file or a folder saved by `datasets`,
+            or a hub dataset id, which is streamed; with a `text` or an `input_ids` column.
+        n_bases, n_others: sequences wanted in each pool.
+        n_ctx: the model's context length, checked against `seq_len`.
+
+    Raises:
+        CorpusError: the corpus cannot be read, or holds fewer sequences than asked for, or `seq_len` is unusable.
+    """
+    if seq_len < 2:
+        raise CorpusError(f"seq_len is {seq_len}; it must be at least 2, so that the last position has a context.")
+    if n_ctx is not None and seq_len > n_ctx:
+        raise CorpusError(f"seq_len is {seq_len}, longer than the model's context of {n_ctx} tokens; choose a smaller one.")
+    bos = [tokenizer.bos_token_id] if prepend_bos else []
+    if bos == [None]:
+        raise CorpusError("prepend_bos was asked for, but the tokenizer has no beginning-of-sequence token.")
+    pools = _fill_pools(corpus, tokenizer, bos, seq_len, seed, (n_bases, n_others))
+    for name, pool, wanted in zip(("bases", "others"), pools, (n_bases, n_others), strict=True):
+        if len(pool) < wanted:
+            raise CorpusError(f"The corpus '{corpus}' gives {len(pool)} sequences of {seq_len} tokens for the {name}, but "
+                              f"{wanted} were asked for; ask for fewer, shorten seq_len, or use a larger corpus.")
+    return PromptPools(_draw(pools[0], n_bases, np.random.default_rng([seed, 2])),
+                       _draw(pools[1], n_others, np.random.default_rng([seed, 3])), corpus)
+
+
+def _fill_pools(corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int,
+                wanted: tuple[int, int]) -> tuple[list, list]:
+    """All (document, tokens) sequences of each pool; of a stream, no more than a margin over what is wanted."""
+    rng = np.random.default_rng([seed, 1])
+    pools: tuple[list, list] = ([], [])
+    seen: set[tuple[int, ...]] = set()
+    dataset = open_corpus(corpus)
+    streamed = isinstance(dataset, datasets.IterableDataset)
+    for index, tokens in enumerate(_documents(dataset, tokenizer)):
+        pool = pools[0] if rng.random() < BASE_SHARE else pools[1]
+        step = seq_len - len(bos)
+        for start in range(0, len(tokens) - step + 1, step):
+            sequence = (*bos, *tokens[start:start + step])
+            if sequence not in seen:
+                seen.add(sequence)
+                pool.append((index, sequence))
+        if streamed and all(len(p) >= STREAM_MARGIN * n for p, n in zip(pools, wanted, strict=True)):
+            break
+    return pools
+
+
+def _draw(pool: list, n: int, rng: np.random.Generator) -> Prompts:
+    """n sequences in random order: every document's first, then every document's second, and so on."""
+    order = rng.permutation(len(pool))
+    turn: Counter[int] = Counter()
+    turns = []
+    for i in order:
+        turns.append(turn[pool[i][0]])
+        turn[pool[i][0]] += 1
+    chosen = rng.permutation(order[np.argsort(turns, kind="stable")[:n]])
+    return Prompts(torch.tensor([pool[i][1] for i in chosen], dtype=torch.int64),
+                   np.array([pool[i][0] for i in chosen], dtype=np.int64))
+
+
+def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) -> Iterator[list[int]]:
+    """Token ids of each document; pre-tokenized rows are cut at the end-of-text tokens that separate documents in them."""
+    columns = set(next(iter(dataset), {}))
+    if "input_ids" in columns:
+        for row in dataset:
+            is_text = itertools.groupby(row["input_ids"], lambda token: token != tokenizer.eos_token_id)
+            yield from (list(group) for keep, group in is_text if keep)
+    elif "text" in columns:
+        for row in dataset:
+            yield tokenizer(row["text"], add_special_tokens=False, verbose=False)["input_ids"]
+    else:
+        raise CorpusError("The corpus has no 'text' and no 'input_ids' column" +
+                          (f", only {', '.join(sorted(columns))}." if columns else ": it is empty."))
+
+
+# Corpora ------------------------------------------------------------------------------------------------------------
+
+
+def open_corpus(corpus: str) -> datasets.Dataset | datasets.IterableDataset:
+    """The documents of a packaged corpus, a local file or folder, or a hub dataset (streamed).
+
+    Raises:
+        CorpusError: it does not exist, cannot be read, or cannot be reached.
+    """
+    if corpus in PACKAGED:
+        return datasets.Dataset.from_dict({"text": list(PACKAGED[corpus]())})
+    path = Path(corpus).expanduser()
+    if path.is_file():
+        return _local_file(path)
+    try:
+        if path.is_dir():
+            return datasets.load_from_disk(str(path))
+        return datasets.load_dataset(corpus, split="train", streaming=True)
+    except Exception as error:  # datasets and huggingface_hub raise a dozen unrelated types here
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise CorpusError(f"The corpus '{corpus}' is no packaged corpus ({', '.join(PACKAGED)}) or local file, and no "
+                          f"dataset could be opened under that name ({reason}); HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say "
+                          "where and how the hub is reached.") from error
+
+
+def _local_file(path: Path) -> datasets.Dataset:
+    """A text file whose documents are separated by blank lines, or a .jsonl or .parquet file with one row per document."""
+    try:
+        if path.suffix == ".parquet":
+            return datasets.Dataset.from_parquet(str(path))
+        text = path.read_text(encoding="utf-8")
+        if not text.strip() or "\0" in text:
+            raise CorpusError(f"The file {path.name} is {'binary' if text.strip() else 'empty'}; give UTF-8 text.")
+        if path.suffix == ".jsonl":
+            return datasets.Dataset.from_json(str(path))
+        return datasets.Dataset.from_dict({"text": [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]})
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"The file {path.name} is not UTF-8 text (byte {error.start}); give text, .jsonl or .parquet.") from error
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise CorpusError(f"The file {path.name} cannot be read as {path.suffix or 'text'} ({type(error).__name__}).") from error
+
+
+def _gensim_file(name: str) -> Path:
+    """A corpus that gensim's wheel ships for its own tests; gensim itself need not be imported to find it."""
+    package = Path(importlib.util.find_spec("gensim").origin).parent
+    return package / "test" / "test_data" / name
+
+
+def _lee() -> Iterator[str]:
+    """The Lee background corpus: one short news article a line."""
+    for line in _gensim_file("lee_background.cor").read_text(encoding="utf-8").splitlines():
+        yield line.strip()
+
+
+def _wikipedia() -> Iterator[str]:
+    """Articles of a sample of the English Wikipedia: running text only, without redirects, tables, lists and headings."""
+    from gensim.corpora.wikicorpus import filter_wiki  # imported here: it takes seconds, and other corpora do not need it
+
+    with bz2.open(_gensim_file("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2")) as dump:
+        for _, element in ElementTree.iterparse(dump):
+            if not element.tag.endswith("}text"):
+                continue
+            raw = element.text or ""
+            if raw.lower().startswith("#redirect"):
+                continue
+            text = filter_wiki(_without_tables(raw)).replace("'''", "").replace("''", "")
+            lines = (line.strip() for line in text.splitlines())
+            prose = "\n".join(line for line in lines if len(line) > 80 and line[0] not in "*#:;|!={}<&")
+            if prose:
+                yield prose
+
+
+def _without_tables(raw: str) -> str:
+    """Wikitext without its tables, innermost first."""
+    table = re.compile(r"\{\|(?:(?!\{\||\|\}).)*\|\}", re.DOTALL)
+    while (shorter := table.sub("", raw)) != raw:
+        raw = shorter
+    return raw
+
+
+PACKAGED: dict[str, Callable[[], Iterator[str]]] = {"wikipedia": _wikipedia, "lee": _lee}

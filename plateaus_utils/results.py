@@ -1,0 +1,134 @@
+"""Results as labelled netCDF files that say what made them; computed once, resumed after an interruption."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from . import __version__
+from .errors import ResultError
+from .files import PROJECT, replacing
+
+COMPUTING = ("models", "prompts", "activations", "directions", "paths", "patching", "effects", "sensitivity", "experiments")
+"""Modules whose source decides a result's numbers; a change in any of them makes a stored result stale."""
+
+LIBRARIES = ("torch", "transformers", "transformer-lens", "datasets", "numpy")
+
+
+def results_folder(results_dir: str) -> Path:
+    """A folder given relative to the checkout, or absolute."""
+    return PROJECT / results_dir
+
+
+def code_hash() -> str:
+    """SHA-256 of the modules that compute results."""
+    digest = hashlib.sha256()
+    for name in COMPUTING:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What ran: Python, the machine's architecture, this package and the libraries that compute."""
+    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"python": platform.python_version(), "machine": platform.machine(), "plateaus_utils": __version__, **found}
+
+
+def resumed(folder: Path, name: str, settings: dict, n_prompts: int, step: int,
+            compute: Callable[[slice], xr.Dataset]) -> xr.Dataset:
+    """The result `name` under `settings`: read if it is stored, else computed in chunks of prompts and stored.
+
+    A chunk is written as soon as it is whole, so that an interrupted run continues after its last one. A damaged or
+    foreign file is reported and computed again.
+
+    Args:
+        settings: everything that determines the numbers, apart from the code; kept in the attributes.
+        compute: slice of prompts -> Dataset with a `prompt` dimension (or without one, if n_prompts is step).
+    """
+    key = hashlib.sha256(json.dumps([settings, code_hash(), versions()], sort_keys=True, default=str).encode()).hexdigest()
+    path = folder / f"{name}.nc"
+    stored = _if_current(path, key)
+    if stored is not None:
+        return stored
+    parts_folder = folder / ".parts" / f"{name}-{key[:16]}"
+    parts = []
+    with tqdm(total=n_prompts, desc=name, unit="prompt", disable=not sys.stderr.isatty()) as bar:
+        for start in range(0, n_prompts, step):
+            part_path = parts_folder / f"{start:06d}.nc"
+            part = _if_current(part_path, key)
+            if part is None:
+                part = compute(slice(start, min(start + step, n_prompts))).assign_attrs(key=key)
+                save(part, part_path)
+            parts.append(part)
+            bar.update(min(step, n_prompts - start))
+    whole = xr.concat(parts, "prompt") if len(parts) > 1 else parts[0]
+    whole.attrs = {"name": name, "key": key, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                   "code_sha256": code_hash(), "versions": json.dumps(versions()),
+                   "settings": json.dumps(settings, default=str)}
+    save(whole, path)
+    shutil.rmtree(parts_folder, ignore_errors=True)
+    return whole
+
+
+def _if_current(path: Path, key: str) -> xr.Dataset | None:
+    """The stored Dataset if it is whole and made under the same key."""
+    if not path.is_file():
+        return None
+    try:
+        stored = load(path)
+    except ResultError as error:
+        print(f"{error} It is computed again.", file=sys.stderr)
+        return None
+    return stored if stored.attrs.get("key") == key else None
+
+
+def save(dataset: xr.Dataset, path: Path) -> None:
+    """Write a Dataset with a checksum of its content, under a temporary name first.
+
+    Raises:
+        ResultError: no space is left, or the folder cannot be written.
+    """
+    with replacing(path) as temporary:
+        dataset.assign_attrs(content_sha256=_content_hash(dataset)).to_netcdf(temporary, engine="netcdf4")
+
+
+def load(path: Path) -> xr.Dataset:
+    """Read a Dataset that `save` wrote.
+
+    Raises:
+        ResultError: the file is absent, damaged, or not a result of this package.
+    """
+    try:
+        dataset = xr.load_dataset(path, engine="netcdf4")
+    except FileNotFoundError as error:
+        raise ResultError(f"There is no result file {path.name}; run the chapter that makes it.") from error
+    except Exception as error:  # the HDF5 library reports damage in many ways
+        raise ResultError(f"The result file {path.name} is damaged or no netCDF file ({type(error).__name__}).") from error
+    checksum = dataset.attrs.pop("content_sha256", None)
+    if checksum is None:
+        raise ResultError(f"The file {path.name} was not written by this package.")
+    if checksum != _content_hash(dataset):
+        raise ResultError(f"The result file {path.name} is damaged: its content does not match its checksum.")
+    return dataset
+
+
+def _content_hash(dataset: xr.Dataset) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(dataset.variables):
+        variable = dataset.variables[name]
+        digest.update(f"{name}{variable.dims}{variable.shape}".encode())
+        values = variable.values
+        if values.dtype.kind in "OUT":
+            digest.update("\0".join(values.astype(str).ravel()).encode())
+        else:
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,167 @@
+"""Curve -> numbers: where it crosses a threshold, how wide and how steep its rise is. And the crossing without the curve."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .errors import ActivationError
+from .paths import Path
+
+KL_THRESHOLD = 0.5
+"""The report's threshold, in nats."""
+
+
+# Measures of sampled curves -----------------------------------------------------------------------------------------
+
+
+def first_crossing(sizes: np.ndarray, values: np.ndarray, level: float | np.ndarray) -> np.ndarray:
+    """Smallest size at which curves [..., n_sizes] reach `level`, interpolated linearly; NaN (censored) if they never do.
+
+    `level` is a number or [...], one for each curve. A curve that starts at or above its level crosses at sizes[0].
+    """
+    sizes, values = np.asarray(sizes, float), np.asarray(values, float)
+    level = np.broadcast_to(np.asarray(level, float), values.shape[:-1])
+    reached = values >= level[..., None]
+    i = reached.argmax(-1)
+    before = np.maximum(i - 1, 0)
+    high = np.take_along_axis(values, i[..., None], -1)[..., 0]
+    low = np.take_along_axis(values, before[..., None], -1)[..., 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fraction = np.where(high > low, (level - low) / (high - low), 1.0)
+    crossing = sizes[before] + np.clip(fraction, 0, 1) * (sizes[i] - sizes[before])
+    return np.where(reached.any(-1), np.where(i == 0, sizes[0], crossing), np.nan)
+
+
+def last_below(sizes: np.ndarray, values: np.ndarray, level: float | np.ndarray) -> np.ndarray:
+    """Size from which curves stay at or above `level`; NaN if they end below it. Equals the first crossing if monotone."""
+    values = np.asarray(values, float)
+    below = values < np.broadcast_to(np.asarray(level, float), values.shape[:-1])[..., None]
+    last = np.where(below.any(-1), values.shape[-1] - 1 - below[..., ::-1].argmax(-1), -1)
+    tail = np.where(np.arange(values.shape[-1]) < np.maximum(last, 0)[..., None], -np.inf, values)
+    return first_crossing(sizes, tail, level)
+
+
+def relative(sizes: np.ndarray, values: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """The part of curves up to the size `end`, divided by their value there."""
+    sizes, values = np.asarray(sizes, float), np.asarray(values, float)
+    kept = sizes <= end + 1e-9
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sizes[kept], values[..., kept] / values[..., kept][..., -1:]
+
+
+def area(sizes: np.ndarray, values: np.ndarray, end: float) -> np.ndarray:
+    """Mean over the grid up to `end` of value(size)/value(end)."""
+    return relative(sizes, values, end)[1].mean(-1)
+
+
+def rise(sizes: np.ndarray, values: np.ndarray, end: float) -> np.ndarray:
+    """Size at 90 % minus size at 10 % of the value reached at `end`."""
+    sizes, shares = relative(sizes, values, end)
+    return first_crossing(sizes, shares, 0.9) - first_crossing(sizes, shares, 0.1)
+
+
+def steepest(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Size at the middle of the steepest step."""
+    sizes = np.asarray(sizes, float)
+    slopes = np.diff(values, axis=-1) / np.diff(sizes)
+    return ((sizes[1:] + sizes[:-1]) / 2)[np.nanargmax(slopes, -1)]
+
+
+def width(t: np.ndarray, from_start: np.ndarray, from_end: np.ndarray) -> np.ndarray:
+    """10-90 % width of A-to-B paths: t(d = 0.9) − t(d = 0.1) with d = ‖x−x_A‖/(‖x−x_A‖+‖x−x_B‖) at the read-off.
+
+    A straight line gives 0.8; see Shinkle and Heimersheim :cite:p:`shinkle2025plateaus`.
+    """
+    share = from_start / (from_start + from_end)
+    return first_crossing(t, share, 0.9) - first_crossing(t, share, 0.1)
+
+
+def max_slope(from_start: np.ndarray) -> np.ndarray:
+    """Largest step of d(α)/d(1) times the number of steps; a straight line gives 1 :cite:p:`janiak2024stable`."""
+    share = from_start / from_start[..., -1:]
+    return np.diff(share, axis=-1).max(-1) * (share.shape[-1] - 1)
+
+
+# The crossing, found without the curve ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Threshold sizes [n_prompts, n_directions]; NaN where the effect never reached the level up to the limit."""
+
+    size: torch.Tensor
+    evaluations: torch.Tensor
+    """[n_prompts, n_directions] how many points each cost."""
+
+    @property
+    def censored(self) -> torch.Tensor:
+        return self.size.isnan()
+
+
+def find_thresholds(effect: Callable[[torch.Tensor], torch.Tensor], path: Path, bases: torch.Tensor,
+                    directions: torch.Tensor, *, level: float | torch.Tensor, grid: Sequence[float],
+                    tolerance: float) -> Thresholds:
+    """Smallest size at which an effect reaches `level` along each direction, all directions at once.
+
+    Every direction walks up the grid to its first crossing there, then its bracket is narrowed by the secant of the
+    square root of the effect (a smooth divergence is quadratic at its minimum, so its root is nearly straight), aimed
+    just past the root on the longer side, and by bisection every third time, until it is 2·tolerance wide.
+
+    Args:
+        effect: points [n_prompts, n, d_model] -> effects [n_prompts, n].
+        path: base, direction, sizes -> points, see `paths`.
+        bases: [n_prompts, d_model].
+        directions: [n_prompts, n_directions, d_model].
+        level: a number, or one for each prompt [n_prompts].
+        grid: increasing sizes, without 0; the last is the limit.
+
+    Raises:
+        ActivationError: the effect is not finite somewhere.
+    """
+    n, k = directions.shape[:2]
+    root_level = torch.as_tensor(level, dtype=torch.float64).expand(n).sqrt()[:, None].expand(n, k)
+    steps = torch.as_tensor(grid, dtype=torch.float64)
+    low, high = torch.zeros(n, k, dtype=torch.float64), torch.full((n, k), torch.inf, dtype=torch.float64)
+    at_low, at_high = -root_level.clone(), torch.full((n, k), torch.nan, dtype=torch.float64)
+    tries = torch.zeros(n, k, dtype=torch.int64)
+    refinements = torch.zeros(n, k, dtype=torch.int64)
+    while True:
+        bracketed = high.isfinite()
+        active = torch.where(bracketed, high - low > 2 * tolerance, low < steps[-1])
+        if not active.any():
+            break
+        ahead = steps[torch.searchsorted(steps, low, right=True).clamp_max(len(steps) - 1)]
+        size = torch.where(bracketed, _inside(low, high, at_low, at_high, refinements, tolerance), ahead)
+        value = _evaluate(effect, path, bases, directions, size, active).sqrt() - root_level
+        reached = active & (value >= 0)
+        missed = active & (value < 0)
+        high, at_high = torch.where(reached, size, high), torch.where(reached, value, at_high)
+        low, at_low = torch.where(missed, size, low), torch.where(missed, value, at_low)
+        tries += active
+        refinements += active & bracketed
+    crossing = low + (high - low) * (-at_low / (at_high - at_low))
+    return Thresholds(torch.where(high.isfinite(), crossing, torch.nan), tries)
+
+
+def _inside(low, high, at_low, at_high, refinements, tolerance) -> torch.Tensor:
+    """The next size to try strictly inside each bracket."""
+    secant = low + (high - low) * (-at_low / (at_high - at_low))
+    past = torch.where(high - secant > secant - low, 0.8 * tolerance, -0.8 * tolerance)
+    edge = torch.minimum(0.2 * (high - low), torch.full_like(low, 0.8 * tolerance))
+    guess = torch.maximum(low + edge, torch.minimum(high - edge, secant + past))
+    return torch.where(refinements % 3 == 2, (low + high) / 2, guess)
+
+
+def _evaluate(effect, path, bases, directions, size, active) -> torch.Tensor:
+    """Effects at one size for each active direction; prompts are padded to the largest number of active directions."""
+    count = int(active.sum(1).max())
+    order = torch.argsort(active.int(), dim=1, descending=True, stable=True)[:, :count]
+    chosen = torch.gather(directions, 1, order[..., None].expand(-1, -1, directions.shape[-1]))
+    sizes = torch.gather(size, 1, order).where(torch.gather(active, 1, order), 0.0).to(directions.dtype)
+    points = path(bases[:, None].expand_as(chosen), chosen, sizes[..., None]).squeeze(2)
+    values = effect(points).double()
+    if not values.isfinite().all():
+        raise ActivationError("The effect of a perturbation is not finite; run the model in float32.")
+    return torch.zeros_like(size).scatter(1, order, values)
