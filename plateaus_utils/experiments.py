@@ -227,11 +227,13 @@ def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> x
         `real` (the same direction vectors), so that bases are paired within a prompt either way.
     """
     found = []
-    for source in ("own", "real"):
-        options = {"bases": PLATEAU_BASES, "mode": mode, "n_directions": n_directions, "directions_from": source}
+    for source, bases in (("own", PLATEAU_BASES), ("real", PLATEAU_BASES[1:])):
+        options = {"bases": bases, "mode": mode, "n_directions": n_directions, "directions_from": source}
         curve = curves(setting, f"plateau_curves_{mode}_{source}", sizes=PLATEAU_SIZES[mode], **options)
         found.append(curve.merge(threshold_sizes(setting, f"plateau_thresholds_{mode}_{source}", **options)))
-    return xr.concat(found, xr.Variable("directions_from", ["own", "real"])).isel(kind=0, drop=True)
+    own, real = found
+    real = xr.concat([own.sel(base=["real"]), real], "base")  # from the real base both sorts of direction are the same
+    return xr.concat([own, real], xr.Variable("directions_from", ["own", "real"])).isel(kind=0, drop=True)
 
 
 def final_distances(setting: Setting) -> np.ndarray:

@@ -212,6 +212,23 @@ def _hidden_keys(r: int, n_keys: int, window: int | None, device: torch.device) 
     return hidden if window is None else hidden | (key_place <= query_place - window)
 
 
+@torch.no_grad()
+def full_forward(model: LanguageModel, tokens: torch.Tensor, hook_name: str, points: torch.Tensor,
+                 batch_size: int = 32) -> torch.Tensor:
+    """Logits [n_points, d_vocab] of one prompt [seq_len] with its last position patched, the whole prompt run for each point.
+
+    This is what code without an engine does; it is here as the reference that the engine is compared with.
+    """
+    found = []
+    for part in points.to(model.device).split(batch_size):
+        def patch(stream: torch.Tensor, hook, part=part) -> torch.Tensor:
+            return torch.cat([stream[:, :-1], part.unsqueeze(1)], 1)
+
+        rows = tokens.to(model.device).expand(len(part), -1)
+        found.append(model.bridge.run_with_hooks(rows, fwd_hooks=[(hook_name, patch)])[:, -1])
+    return torch.cat(found)
+
+
 # The plain network, entered at a block ------------------------------------------------------------------------------
 
 _INTERFACE = "plateaus_suffix"

@@ -132,3 +132,11 @@ def _content_hash(dataset: xr.Dataset) -> str:
         else:
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def provenance(settings: dict):
+    """What made a page, as a small table for its end: model, corpus, settings and versions."""
+    import pandas as pd  # imported here: only pages need it
+
+    shown = {**settings, **versions(), "code": code_hash()[:12]}
+    return pd.DataFrame({"value": {name: str(value) for name, value in shown.items()}}).style.hide(axis="columns")

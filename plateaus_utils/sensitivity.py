@@ -84,6 +84,26 @@ def max_slope(from_start: np.ndarray) -> np.ndarray:
     return np.diff(share, axis=-1).max(-1) * (share.shape[-1] - 1)
 
 
+NOISE_FLOOR = 1e-6
+"""KL below this, in nats, may be float32 rounding of the logits."""
+
+
+def exponent(sizes: np.ndarray, values: np.ndarray, kl: np.ndarray, n_points: int = 3) -> np.ndarray:
+    """Slope of log value against log size over the smallest `n_points` sizes at which `kl` exceeds the noise floor.
+
+    NaN where fewer sizes are left. Of a smooth divergence it is 2, of the distance behind it 1.
+    """
+    usable = kl > NOISE_FLOOR
+    first = usable.argmax(-1)
+    index = first[..., None] + np.arange(n_points)
+    enough = usable.any(-1) & (index[..., -1] < kl.shape[-1])
+    index = np.minimum(index, kl.shape[-1] - 1)
+    x = np.log(np.asarray(sizes, float)[index])
+    y = np.log(np.take_along_axis(np.asarray(values, float), index, -1))
+    x = x - x.mean(-1, keepdims=True)
+    return np.where(enough, (x * y).sum(-1) / (x * x).sum(-1), np.nan)
+
+
 # The crossing, found without the curve ------------------------------------------------------------------------------
 
 

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from scipy import stats
+
+from .sensitivity import first_crossing
 
 LEVEL = 0.95
 N_BOOT = 2000
@@ -98,3 +102,44 @@ def proportion(successes: np.ndarray) -> Interval:
     successes = np.asarray(successes, bool)
     interval = stats.binomtest(int(successes.sum()), successes.size).proportion_ci(LEVEL, method="wilson")
     return Interval(float(successes.mean()), float(interval.low), float(interval.high), successes.size)
+
+
+# Comparisons of labelled results -------------------------------------------------------------------------------------
+
+
+def compare(sizes: xr.DataArray, group: str, reference: str, documents: np.ndarray) -> pd.DataFrame:
+    """Threshold sizes [prompt, `group`, direction] of each member of a group against one of them.
+
+    Returns:
+        A row for each member: median, median paired difference (reference minus member, per prompt and direction),
+        AUROC (probability that the reference's size is the larger), each an `Interval`, and the share censored.
+    """
+    first = sizes.sel({group: reference}).values
+    rows = {}
+    for member in sizes[group].values:
+        values = sizes.sel({group: member}).values
+        same = member == reference
+        rows[str(member)] = {
+            "median": bootstrap(censored_median, values, documents=documents),
+            "difference": None if same else bootstrap(median_difference, first, values, documents=documents),
+            "AUROC": None if same else bootstrap(auroc, first, values, documents=documents),
+            "censored": float(np.isnan(values).mean()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
+    """Several comparisons as one table of text, for a page."""
+    def text(value) -> str:
+        if isinstance(value, Interval):
+            return f"{value:.3g}" if np.isfinite(value.value) else "beyond the range"
+        return "" if value is None else f"{value:.0%}"
+
+    return pd.concat({" / ".join(key): table.map(text) for key, table in comparisons.items()})
+
+
+def auroc_between(curves: xr.DataArray, group: str, first: str, second: str, level: float, documents: np.ndarray) -> Interval:
+    """AUROC of the sizes at which curves [prompt, `group`, direction, size] of two members first reach `level`."""
+    sizes = curves["size"].values
+    crossings = (first_crossing(sizes, curves.sel({group: member}).values, level) for member in (first, second))
+    return bootstrap(auroc, *crossings, documents=documents, n_boot=500)

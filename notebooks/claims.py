@@ -1,0 +1,55 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Claims
+#
+# Every published statement that this book knows of, with our value for the model at hand, its 95 % interval, and the verdict
+# that follows from the two. A claim *holds* when the interval of every judged part lies inside its band, *does not hold* when
+# one lies wholly outside, and otherwise *cannot be told* from this many prompts. The bands are ours: published values, widened
+# for differences of seed, sample and definition before anything was measured. The numbering is this book's own: C1 to C29 for
+# statements of the report and of later work, (i) to (vii) for the report's own sentences.
+#
+# {glue:text}`verdict_counts`
+
+# %%
+from IPython.display import Markdown
+from myst_nb import glue
+
+from plateaus_utils import claims, results
+
+# %% tags=["parameters"]
+profile: str = "quick"  # name of the parameter file in profiles/
+results_dir: str = "results/quick"  # folder of the results, relative to the checkout
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+n_prompts: int = 120  # base prompts
+
+# %%
+collected = claims.collect(results.results_folder(results_dir))
+print(f"model {model}, corpus {corpus}, {n_prompts} base prompts, profile {profile}")
+
+# %% tags=["remove-cell"]
+verdicts = (claims.HOLDS, claims.FAILS, claims.OPEN, claims.NOT_TESTED)
+counted = {verdict: sum(claim["verdict"] == verdict for claim in collected) for verdict in verdicts}
+glue("verdict_counts", "In this run: " + ", ".join(f"{n} {verdict}" for verdict, n in counted.items()) + ".", display=False)
+
+# %% [markdown]
+# ## Tested here
+
+# %% tags=["remove-input"]
+Markdown(claims.page([claim for claim in collected if claim["verdict"] != claims.NOT_TESTED]))
+
+# %% [markdown]
+# ## Not tested here
+
+# %% tags=["remove-input"]
+Markdown(claims.untested_table(collected))
+
+# %% [markdown]
+# The same list, for machines: `claims.json` in the folder of the results.

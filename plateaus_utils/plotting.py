@@ -1,0 +1,254 @@
+"""Dataset -> matplotlib Figure. One call makes one figure, without a title: captions belong to the page."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from cycler import cycler
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from .activations import Gaussian
+from .sensitivity import relative
+from .statistics import Interval
+
+COLORS = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7", "sky": "#56B4E9",
+          "yellow": "#E69F00", "black": "#222222", "grey": "#767676"}
+"""The palette of Okabe and Ito, which stays distinct under the common colour-vision deficiencies."""
+
+KIND_COLORS = {"real": COLORS["blue"], "random": COLORS["orange"], "naive": COLORS["green"],
+               "real-other": COLORS["blue"], "random mixture": COLORS["yellow"], "real mixture": COLORS["sky"],
+               "linear map": COLORS["black"]}
+
+KIND_DASHES = {"real": "-", "random": "--", "naive": "-.", "real-other": "-", "random mixture": (0, (5, 1, 1, 1, 1, 1)),
+               "real mixture": ":", "linear map": (0, (1, 1))}
+
+STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
+         "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.8, "legend.frameon": False,
+         "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 110, "image.cmap": "viridis",
+         "axes.prop_cycle": cycler(color=list(COLORS.values()))}
+
+AXIS = {"degrees": "angle θ (degrees)", "‖base‖": "distance α (norms of the base)", "activation units": "distance ℓ"}
+LABELS = {"kl": "KL divergence (nats)", "l2": "L2 at last block", "l2_normalized": "L2, normalized",
+          "cosine": "cosine at last block", "cosine_normalized": "cosine, normalized",
+          "top_changed": "share with another top token"}
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure with its alternative text, and close it."""
+    plt.close(figure)
+    display(figure, metadata={"image/png": {"alt": alt}})
+
+
+def panels(rows: int = 1, columns: int = 1, width: float = 7.2, height: float = 2.9, **options) -> tuple[Figure, np.ndarray]:
+    """A figure of `rows` × `columns` axes in the book's style; the axes always come as a 2-D array."""
+    with plt.rc_context(STYLE):
+        return plt.subplots(rows, columns, figsize=(width, height * rows), layout="constrained", squeeze=False, **options)
+
+
+def band(ax, x: np.ndarray, values: np.ndarray, kind: str, label: str | None = None) -> None:
+    """Median and quartile band of curves [n, len(x)]."""
+    low, middle, high = np.nanpercentile(values, [25, 50, 75], axis=0)
+    color = KIND_COLORS.get(kind)
+    line, = ax.plot(x, middle, color=color, linestyle=KIND_DASHES.get(kind, "-"), label=label or kind)
+    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
+
+
+def curve_panels(data: xr.Dataset, group: str, effects: Sequence[str], log: bool = False, unit: str | None = None) -> Figure:
+    """Effects against size, one panel each: median and quartiles over prompts for each member of `group`.
+
+    Directions of a prompt are averaged first, so that each prompt counts once.
+    """
+    figure, axes = panels(1, len(effects), width=3.1 * max(len(effects), 2), height=2.9)
+    for ax, effect in zip(axes[0], effects, strict=True):
+        for member in data[group].values:
+            band(ax, data["size"].values, data[effect].sel({group: member}).mean("direction").values, str(member))
+        ax.set(xlabel=AXIS[unit or data["size"].attrs["unit"]], ylabel=LABELS[effect])
+        if log:
+            ax.set(xscale="log", yscale="log")
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def against_linear(data: xr.Dataset, effect: str, end: float = 90.0) -> Figure:
+    """An effect relative to its value at the angle `end`, by kind of base, with the curve of a linear map."""
+    figure, axes = panels(1, 1, width=5.6)
+    for kind in data.base.values:
+        sizes, shares = relative(data["size"].values, data[effect].sel(base=kind).mean("direction").values, end)
+        band(axes[0, 0], sizes, shares, str(kind))
+    chord = np.sin(np.deg2rad(sizes / 2)) / np.sin(np.deg2rad(end / 2))
+    axes[0, 0].plot(sizes, chord, color=COLORS["black"], linestyle=KIND_DASHES["linear map"], label="linear map")
+    axes[0, 0].set(xlabel=AXIS["degrees"], ylabel=f"{LABELS[effect]}, relative to {end:.0f}°")
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def growth(data: xr.Dataset) -> Figure:
+    """KL and L2 [prompt, size] against small sizes on logarithmic axes."""
+    figure, axes = panels(1, 2)
+    for ax, effect in zip(axes[0], ("kl", "l2"), strict=True):
+        band(ax, data["size"].values, data[effect].values, "real")
+        ax.set(xscale="log", yscale="log", xlabel=AXIS["‖base‖"], ylabel=LABELS[effect])
+    return figure
+
+
+def spectrum(gaussian: Gaussian) -> Figure:
+    """Eigenvalues of the covariance and the share of variance they carry together."""
+    figure, axes = panels(1, 2)
+    values = gaussian.eigenvalues.numpy()
+    rank = np.arange(1, len(values) + 1)
+    kept = values > values[0] * 1e-12
+    axes[0, 0].loglog(rank[kept], values[kept])
+    axes[0, 0].set(xlabel="rank", ylabel="eigenvalue of the covariance")
+    axes[0, 1].plot(rank, np.cumsum(values) / values.sum())
+    axes[0, 1].set(xlabel="rank", ylabel="cumulative share of variance", xscale="log", ylim=(0, 1.02))
+    return figure
+
+
+def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) -> Figure:
+    """One panel of outlined density histograms for each quantity: label -> kind -> values."""
+    figure, axes = panels(1, len(samples))
+    for ax, (label, kinds) in zip(axes[0], samples.items(), strict=True):
+        edges = np.histogram_bin_edges(np.concatenate(list(kinds.values())), bins)
+        for kind, values in kinds.items():
+            ax.hist(values, edges, density=True, histtype="step", label=kind, linewidth=1.6, color=KIND_COLORS.get(kind),
+                    linestyle=KIND_DASHES.get(kind, "-"))
+        ax.set(xlabel=label, ylabel="density")
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def path_sketch() -> Figure:
+    """The straight and the sphere path in the plane of the base and the direction."""
+    figure, axes = panels(1, 1, width=4.6, height=3.4)
+    ax = axes[0, 0]
+    direction = np.array([-0.55, 0.835])
+    theta = np.deg2rad(np.linspace(0, 180, 181))
+    ax.plot(np.cos(theta), np.sin(theta), color=COLORS["blue"], label="sphere: constant norm")
+    line = np.array([1, 0]) + np.linspace(0, 1, 2)[:, None] * direction
+    ax.plot(*line.T, color=COLORS["orange"], linestyle="--", label="straight: α from 0 to 1")
+    for angle in (30, 60, 90):
+        point = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+        ax.plot(*point, "o", color=COLORS["blue"], markersize=4)
+        ax.annotate(f"{angle}°", point, textcoords="offset points", xytext=(4, 4), fontsize=8)
+    ax.annotate("", (1, 0), (0, 0), arrowprops={"arrowstyle": "->", "color": COLORS["black"]})
+    ax.annotate("base b", (0.45, 0), textcoords="offset points", xytext=(0, -13))
+    ax.annotate("b + ‖b‖u", line[1], textcoords="offset points", xytext=(6, 2), fontsize=8)
+    ax.annotate("−b", (-1, 0), textcoords="offset points", xytext=(-4, -13))
+    ax.plot([0, 1, -1], [0, 0, 0], "o", color=COLORS["black"], markersize=4)
+    ax.set(aspect="equal", xlabel="along the base (norms of b)", ylabel="along u⊥", ylim=(-0.25, 1.35))
+    ax.legend(fontsize=8, loc="upper center", ncols=2)
+    return figure
+
+
+def token_curve(sizes: np.ndarray, kl: np.ndarray, probabilities: dict[str, np.ndarray], threshold: float,
+                level: float, unit: str) -> Figure:
+    """One prompt's KL curve, above the probabilities of the tokens that lead somewhere on the way."""
+    figure, axes = panels(2, 1, height=2.3, sharex=True)
+    axes[0, 0].plot(sizes, kl, color=COLORS["black"])
+    axes[0, 0].axhline(level, color=COLORS["grey"], linewidth=1, linestyle=":")
+    axes[0, 0].set(ylabel=LABELS["kl"])
+    for token, values in probabilities.items():
+        axes[1, 0].plot(sizes, values, label=repr(token))
+    axes[1, 0].set(xlabel=AXIS[unit], ylabel="probability", ylim=(0, None))
+    axes[1, 0].legend(fontsize=8, ncols=2, title="next token", title_fontsize=8)
+    if np.isfinite(threshold):
+        for ax in axes[:, 0]:
+            ax.axvline(threshold, color=COLORS["orange"], linewidth=1.2, linestyle="--")
+    return figure
+
+
+def plane(kl: xr.DataArray, corners: np.ndarray) -> Figure:
+    """KL to the nearest of three activations over the plane through them: surface, and map with equal axes.
+
+    Args:
+        kl: [corner, v, u] divergence from the run on each corner.
+        corners: [3, 2] orthonormal coordinates of the corners.
+    """
+    nearest = kl.min("corner").values
+    u, v = np.meshgrid(kl.u.values, kl.v.values)
+    x = u * corners[1, 0] + v * corners[2, 0]
+    y = u * corners[1, 1] + v * corners[2, 1]
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(8.2, 3.6), layout="constrained")
+        surface = figure.add_subplot(1, 2, 1, projection="3d")
+        surface.plot_surface(x, y, nearest, cmap="viridis", rcount=60, ccount=60, linewidth=0)
+        for (cx, cy), name in zip(corners, "ABC", strict=True):
+            surface.plot([cx, cx], [cy, cy], [0, nearest.max()], color=COLORS["black"], linewidth=1.2)
+            surface.text(cx, cy, nearest.max() * 1.05, name)
+        surface.set(zlabel="KL to nearest (nats)", xticklabels=[], yticklabels=[])
+        surface.view_init(elev=48, azim=-70)
+        flat = figure.add_subplot(1, 2, 2)
+        levels = np.concatenate([[0, 0.01, 0.05, 0.1, 0.25], np.geomspace(0.5, max(nearest.max(), 1.0), 8)])
+        image = flat.contourf(x, y, nearest, levels=levels, norm=plt.matplotlib.colors.BoundaryNorm(levels, 256))
+        flat.contour(x, y, nearest, levels=[0.5], colors="white", linewidths=1.2)
+        for (cx, cy), name in zip(corners, "ABC", strict=True):
+            flat.plot(cx, cy, "o", color="white", markeredgecolor="black")
+            flat.annotate(name, (cx, cy), textcoords="offset points", xytext=(6, 5), color="white", weight="bold")
+        flat.set(aspect="equal", xlabel="along A to B", ylabel="across")
+        flat.grid(False)
+        figure.colorbar(image, ax=flat, label="KL to nearest (nats)", format="%.2g")
+    return figure
+
+
+def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limit: float, xlabel: str) -> Figure:
+    """Threshold sizes by member of `group`, and their paired differences from `reference` within prompts.
+
+    Censored sizes are drawn at the limit and counted in the legend; differences that involve one are left out there.
+    """
+    figure, axes = panels(1, 2)
+    edges = np.linspace(0, limit, 31)
+    for member in thresholds[group].values:
+        values = thresholds.sel({group: member}).values.ravel()
+        share = np.isnan(values).mean()
+        axes[0, 0].hist(np.nan_to_num(values, nan=limit), edges, histtype="step", density=True, linewidth=1.6,
+                        label=f"{member} ({share:.0%} censored)", color=KIND_COLORS.get(str(member)),
+                        linestyle=KIND_DASHES.get(str(member), "-"))
+    axes[0, 0].set(xlabel=xlabel, ylabel="density")
+    others = [m for m in thresholds[group].values if m != reference]
+    differences = [(thresholds.sel({group: reference}) - thresholds.sel({group: m})).mean("direction").values for m in others]
+    differences = [d[np.isfinite(d)] for d in differences]
+    for place, (member, values) in enumerate(zip(others, differences, strict=True)):
+        spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
+        axes[0, 1].plot(place + spread, values, "o", markersize=2.6, alpha=0.5, color=KIND_COLORS.get(str(member)))
+        axes[0, 1].plot([place - 0.28, place + 0.28], [np.median(values)] * 2, color=COLORS["black"])
+    axes[0, 1].axhline(0, color=COLORS["grey"], linewidth=1)
+    axes[0, 1].set(xticks=range(len(others)), xticklabels=others, ylabel=f"{reference} minus other: {xlabel}")
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def interval_curve(x: np.ndarray, series: dict[str, Sequence[Interval]], xlabel: str, ylabel: str,
+                   reference: float | None = None, log: bool = True) -> Figure:
+    """Estimates with their intervals against x."""
+    figure, axes = panels(1, 1, width=5.6)
+    ax = axes[0, 0]
+    for kind, intervals in series.items():
+        line, = ax.plot(x, [i.value for i in intervals], label=kind, color=KIND_COLORS.get(kind), marker="o", markersize=3,
+                        linestyle=KIND_DASHES.get(kind, "-"))
+        ax.fill_between(x, [i.low for i in intervals], [i.high for i in intervals], alpha=0.18, linewidth=0,
+                        color=line.get_color())
+    if reference is not None:
+        ax.axhline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    if len(series) > 1:
+        ax.legend(fontsize=8)
+    return figure
+
+
+def pair_curves(results: dict[str, xr.Dataset], read: str) -> Figure:
+    """Relative distance from the start along paths between activations: left linear, right slerp; one band per network."""
+    figure, axes = panels(1, 2, sharey=True)
+    palette = dict(zip(results, (COLORS["blue"], COLORS["orange"], COLORS["purple"]), strict=False))
+    for ax, interpolation in zip(axes[0], ("linear", "slerp"), strict=True):
+        for name, result in results.items():
+            start = result.from_start.sel(interpolation=interpolation, read=read).values
+            low, middle, high = np.percentile(start / start[:, -1:], [25, 50, 75], axis=0)
+            ax.plot(result.t, middle, label=name, color=palette[name])
+            ax.fill_between(result.t, low, high, alpha=0.18, linewidth=0, color=palette[name])
+        ax.plot([0, 1], [0, 1], color=COLORS["black"], linestyle=":", linewidth=1.2, label="straight line")
+        ax.set(xlabel=f"t, {interpolation}", ylim=(0, None))
+    axes[0, 0].set(ylabel="d(t) / d(1)")
+    axes[0, 1].legend(fontsize=8)
+    return figure
