@@ -84,11 +84,11 @@ sphere = experiments.activation_plateaus(setting, "sphere")
 straight = experiments.activation_plateaus(setting, "straight")
 
 # %% mystnb={"figure": {"caption": "Sphere mode: KL divergence, L2 distance at the last block and cosine of the normalized stream against the angle, from real, Gaussian and isotropic bases towards the same Gaussian targets. Median and quartiles over prompts.", "name": "fig-sphere"}}
-fig = plotting.curve_panels(sphere.sel(directions_from="own"), "base", ["kl", "l2", "cosine_normalized"])
+fig = plotting.curve_panels(sphere.sel(pairing="targets"), "base", ["kl", "l2", "cosine_normalized"])
 plotting.show(fig, "Three panels of curves against angle: KL, L2 and cosine, each with bands for real, random and naive bases.")
 
 # %% mystnb={"figure": {"caption": "Straight mode: the same against the distance in units of the base's norm.", "name": "fig-straight"}}
-fig = plotting.curve_panels(straight.sel(directions_from="own"), "base", ["kl", "l2", "cosine_normalized"])
+fig = plotting.curve_panels(straight.sel(pairing="targets"), "base", ["kl", "l2", "cosine_normalized"])
 plotting.show(fig, "Three panels of curves against distance: KL, L2 and cosine, each with bands for real, random and naive bases.")
 
 # %% [markdown]
@@ -104,14 +104,14 @@ plotting.show(fig, "Three panels of curves against distance: KL, L2 and cosine, 
 # below the dotted one are flatter at first than any linear map.
 
 # %% mystnb={"figure": {"caption": "L2 distance at the last block relative to its value at 90 degrees, against the curve of a linear map (dotted). Median and quartiles over prompts.", "name": "fig-linear"}}
-fig = plotting.against_linear(sphere.sel(directions_from="own"), "l2")
+fig = plotting.against_linear(sphere.sel(pairing="targets"), "l2")
 plotting.show(fig, "Relative L2 distance against angle for three kinds of base, with the curve of a linear map.")
 
 # %% tags=["remove-cell"]
-angles, shares = sensitivity.relative(sphere["size"].values, sphere.l2.sel(directions_from="own").mean("direction").values, 90)
+angles, shares = sensitivity.relative(sphere["size"].values, sphere.l2.sel(pairing="targets").mean("direction").values, 90)
 at30 = shares[..., np.searchsorted(angles, 30)]
 linear30 = np.sin(np.deg2rad(15)) / np.sin(np.deg2rad(45))
-for i, kind in enumerate(experiments.PLATEAU_BASES):
+for i, kind in enumerate(sphere.base.values):
     glue(f"l2_30_{kind}", f"{statistics.bootstrap(np.median, at30[:, i], documents=documents):.2f}", display=False)
 glue("l2_30_linear", f"{linear30:.2f}", display=False)
 
@@ -125,20 +125,20 @@ glue("l2_30_linear", f"{linear30:.2f}", display=False)
 # distribution, and the difference between bases of one prompt:
 
 # %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats, for the three kinds of base (left; censored sizes at 180 degrees), and the difference between the real base and the others of the same prompt (right; one dot a prompt, line at the median).", "name": "fig-thresholds"}}
-fig = plotting.paired_thresholds(sphere.threshold.sel(directions_from="own"), "base", "real", 180, "threshold angle (degrees)")
+fig = plotting.paired_thresholds(sphere.threshold.sel(pairing="targets"), "base", "real", 180, "threshold angle (degrees)")
 plotting.show(fig, "Histograms of threshold angles for three kinds of base, and paired differences between them.")
 
 # %%
 rows = {}
 for mode, data in (("sphere", sphere), ("straight", straight)):
-    for source in data.directions_from.values:
-        rows[mode, str(source)] = statistics.compare(data.threshold.sel(directions_from=source), "base", "real", documents)
+    for pairing in data.pairing.values:
+        rows[mode, str(pairing)] = statistics.compare(data.threshold.sel(pairing=pairing), "base", "real", documents)
 statistics.comparison_table(rows)
 
 # %% [markdown]
 # Each row compares one kind of base with the real one: medians, the median of the paired difference, the AUROC (probability
-# that the real base's size is the larger one) and the share censored, with 95 % intervals. *own*: the same targets from every
-# base, *real*: the very same direction vectors from every base.
+# that the real base's size is the larger one) and the share censored, with 95 % intervals. *targets*: the same targets from every
+# base, *directions*: the very same direction vectors from every base.
 #
 # ## Does the threshold decide?
 #
@@ -146,7 +146,7 @@ statistics.comparison_table(rows)
 
 # %%
 levels = np.geomspace(0.01, 5, 15)
-series = {kind: [statistics.auroc_between(sphere.kl.sel(directions_from="own"), "base", "real", kind, level, documents)
+series = {kind: [statistics.auroc_between(sphere.kl.sel(pairing="targets"), "base", "real", kind, level, documents)
                  for level in levels] for kind in ("random", "naive")}
 
 # %% mystnb={"figure": {"caption": "Probability that a real base's threshold angle exceeds that of another base (AUROC), against the KL threshold that defines it, in sphere mode. Bands: 95 percent intervals over documents; dotted: no difference.", "name": "fig-auroc-threshold"}}
@@ -170,10 +170,11 @@ glue("auroc_reverses", "it reverses" if min(auroc_values) < 0.5 < max(auroc_valu
 
 # %%
 lengths = experiments.plateau_lengths(setting)
-capped = lengths.steps.fillna(experiments.ABSOLUTE_STEPS)
+limit = lengths.attrs["max_steps"]
+capped = lengths.steps.fillna(limit)
 steps = {str(kind): capped.sel(base=kind).values for kind in capped.base.values}
-print({kind: f"{np.median(values):.0f} steps (median), {np.mean(values >= experiments.ABSOLUTE_STEPS):.0%} not within "
-       f"{experiments.ABSOLUTE_STEPS}" for kind, values in steps.items()})
+print({kind: f"{np.median(values):.0f} steps (median), {np.mean(values >= limit):.0%} not within "
+       f"{limit}" for kind, values in steps.items()})
 
 # %% [markdown]
 # ## Close to the base
@@ -242,7 +243,7 @@ statistics.comparison_table({("sphere", "other choice"): statistics.compare(bos.
 # are judged only on GPT-2 small, on other models the order is.
 
 # %% tags=["hide-input"]
-own = sphere.sel(directions_from="own")
+own = sphere.sel(pairing="targets")
 tenth = sensitivity.first_crossing(own["size"].values, own.kl.values / own.kl.sel(size=90).values[..., None], 0.1)
 tenth = {str(kind): tenth[:, i] for i, kind in enumerate(own.base.values)}
 angle = {str(kind): own.threshold.sel(base=kind).values for kind in own.base.values}

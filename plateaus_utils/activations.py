@@ -43,8 +43,10 @@ def collect(model: LanguageModel, tokens: torch.Tensor, hook_name: str, batch_si
         found.append(cache[source][:, -1].float().cpu())
     activations = torch.cat(found)
     if not activations.isfinite().all():
-        raise ActivationError(f"The activations of {model.name} at {hook_name} contain NaN or infinite values; "
-                              "load it in float32 or choose another layer.")
+        raise ActivationError(
+            f"The activations of {model.name} at {hook_name} contain NaN or infinite values; "
+            "load it in float32 or choose another layer."
+        )
     return activations
 
 
@@ -75,8 +77,10 @@ class Gaussian:
         if not activations.isfinite().all():
             raise ActivationError("The activations to fit contain NaN or infinite values.")
         if n < SAMPLES_PER_DIMENSION * d and not shrinkage:
-            raise ActivationError(f"{n} activations are too few for a covariance matrix of {d} dimensions; give at least "
-                                  f"{SAMPLES_PER_DIMENSION * d}, or use shrinkage.")
+            raise ActivationError(
+                f"{n} activations are too few for a covariance matrix of {d} dimensions; give at least "
+                f"{SAMPLES_PER_DIMENSION * d}, or use shrinkage."
+            )
         centred = activations.double() - activations.double().mean(0)
         if shrinkage:
             covariance = torch.from_numpy(ledoit_wolf(centred.numpy(), assume_centered=True)[0])

@@ -45,7 +45,6 @@ COLLECTING = "claims"
 KERNEL_ENVIRONMENT = {"OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "false"}
 
 
-
 # Parameters ----------------------------------------------------------------------------------------------------------
 
 
@@ -105,8 +104,10 @@ def declared_parameters(path: Path) -> dict[str, Parameter]:
             name = (statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]).id
             declared[name] = Parameter(name, ast.literal_eval(statement.value), inspected[name]["help"].strip())
         except (AttributeError, KeyError, ValueError) as error:
-            raise ParameterError(f"papermill cannot read the parameter `{ast.unparse(statement)}` of {path.name}; "
-                                 "write `name: type = literal  # help`, without another = in the line.") from error
+            raise ParameterError(
+                f"papermill cannot read the parameter `{ast.unparse(statement)}` of {path.name}; "
+                "write `name: type = literal  # help`, without another = in the line."
+            ) from error
     missing = [name for name in SET_BY_DRIVER if name not in declared]
     if missing:
         raise ParameterError(f"{path.name} does not declare the parameter {missing[0]}, which every notebook needs.")
@@ -153,8 +154,10 @@ def check_parameters(given: dict[str, Any], declared: dict[str, dict[str, Parame
             )
         for chapter, parameters in declared.items():
             if name in parameters and not _fits(value, parameters[name].default):
-                raise ParameterError(f"{name} must be {_type_name(parameters[name].default)}, as in {chapter} "
-                                     f"({name} = {parameters[name].default!r}); {value!r} is not.")
+                raise ParameterError(
+                    f"{name} must be {_type_name(parameters[name].default)}, as in {chapter} "
+                    f"({name} = {parameters[name].default!r}); {value!r} is not."
+                )
 
 
 def _fits(value: Any, default: Any) -> bool:
@@ -198,7 +201,7 @@ def results_dir(profile: str, overrides: dict[str, Any]) -> str:
 def chapter_key(name: str, parameters: dict[str, Any], root: Path = PROJECT, read: Iterable[str] = ()) -> str:
     """What determines the chapter: its script, parameters, the package, the pins, and the keys of chapters it reads."""
     digest = hashlib.sha256(json.dumps([parameters, *read], sort_keys=True).encode())
-    package = sorted((root / "plateaus_utils").glob("*.py"))
+    package = sorted((root / "plateaus_utils").rglob("*.py"))
     for path in (root / "notebooks" / f"{name}.py", root / "requirements.txt", *package):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()

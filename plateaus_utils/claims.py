@@ -36,64 +36,173 @@ class Published:
     """Why it is not tested, as long as no chapter does."""
 
 
-REPORT, STABLE, SYNTHETIC, BASELINE = ("heimersheim2024plateaus", "janiak2024stable", "giglemiani2024synthetic",
-                                       "lee2024sensitive")
+REPORT, STABLE, SYNTHETIC, BASELINE = (
+    "heimersheim2024plateaus",
+    "janiak2024stable",
+    "giglemiani2024synthetic",
+    "lee2024sensitive",
+)
 
 PUBLISHED = {
-    "C1": Published("In sphere mode the KL divergence stays low up to a shelf's edge around real activations, and leaves "
-                    "the shelf earlier around Gaussian ones.", REPORT, "flat to about 40°; no shelf at Gaussian bases"),
-    "C2": Published("Plateaus around real activations are longer than around Gaussian ones, in absolute steps.", SYNTHETIC,
-                    "15.1 against 8.3 steps (ratio 1.82), KS distance 0.57"),
-    "C3": Published("Activations built from SAE latents have plateaus as short as Gaussian ones.", SYNTHETIC,
-                    "7.8 steps structured, 6.2 random latents, 8.3 Gaussian", "needs SAEs"),
-    "C4": Published("Real-other directions leave the plateau before random ones, and those before isotropic ones.", SYNTHETIC,
-                    "α at onset 0.31–0.52, 0.44–0.57, 0.7–1.2"),
-    "C5": Published("The steepest rise comes earlier on the way to a real activation than to a Gaussian one.", SYNTHETIC,
-                    "51.7 against 64.9 % of the way (L2), 56.3 against 71.8 % (KL); AUROC about 0.85"),
-    "C6": Published("SAE-built targets lie between real and Gaussian ones.", SYNTHETIC,
-                    "steepest at 53.3, 55.7, 57.1 % of the way", "needs SAEs"),
-    "C7": Published("Perturbing a late block removes the difference between real-other and random directions.", REPORT,
-                    "difference gone at the 12th of 12 layers"),
-    "C8": Published("A real-other direction is a local optimum of sensitivity in sections spanned with random ones.", REPORT,
-                    "2 of 2 sections"),
-    "C9": Published("The real-other direction is no optimum in the subspace of its own features.", REPORT,
-                    "predicted, never measured", "needs SAEs"),
-    "C10": Published("SAE errors change the output more than isotropic steps of equal length.", "gurnee2024sae",
-                     "2 to 4.5 times in KL", "needs SAEs"),
-    "C11": Published("Against the mixture baseline SAE errors are not unusual.", BASELINE, "ratio about 1 at layer 6", "needs SAEs"),
-    "C12": Published("Real and Gaussian mixtures change the output alike, and more than isotropic directions.", BASELINE,
-                     "stated without a number"),
+    "C1": Published(
+        "In sphere mode the KL divergence stays low up to a shelf's edge around real activations, and leaves "
+        "the shelf earlier around Gaussian ones.",
+        REPORT,
+        "flat to about 40°; no shelf at Gaussian bases",
+    ),
+    "C2": Published(
+        "Plateaus around real activations are longer than around Gaussian ones, in absolute steps.",
+        SYNTHETIC,
+        "15.1 against 8.3 steps (ratio 1.82), KS distance 0.57",
+    ),
+    "C3": Published(
+        "Activations built from SAE latents have plateaus as short as Gaussian ones.",
+        SYNTHETIC,
+        "7.8 steps structured, 6.2 random latents, 8.3 Gaussian",
+        "needs SAEs",
+    ),
+    "C4": Published(
+        "Real-other directions leave the plateau before random ones, and those before isotropic ones.",
+        SYNTHETIC,
+        "α at onset 0.31–0.52, 0.44–0.57, 0.7–1.2",
+    ),
+    "C5": Published(
+        "The steepest rise comes earlier on the way to a real activation than to a Gaussian one.",
+        SYNTHETIC,
+        "51.7 against 64.9 % of the way (L2), 56.3 against 71.8 % (KL); AUROC about 0.85",
+    ),
+    "C6": Published(
+        "SAE-built targets lie between real and Gaussian ones.",
+        SYNTHETIC,
+        "steepest at 53.3, 55.7, 57.1 % of the way",
+        "needs SAEs",
+    ),
+    "C7": Published(
+        "Perturbing a late block removes the difference between real-other and random directions.",
+        REPORT,
+        "difference gone at the 12th of 12 layers",
+    ),
+    "C8": Published(
+        "A real-other direction is a local optimum of sensitivity in sections spanned with random ones.",
+        REPORT,
+        "2 of 2 sections",
+    ),
+    "C9": Published(
+        "The real-other direction is no optimum in the subspace of its own features.",
+        REPORT,
+        "predicted, never measured",
+        "needs SAEs",
+    ),
+    "C10": Published(
+        "SAE errors change the output more than isotropic steps of equal length.",
+        "gurnee2024sae",
+        "2 to 4.5 times in KL",
+        "needs SAEs",
+    ),
+    "C11": Published(
+        "Against the mixture baseline SAE errors are not unusual.", BASELINE, "ratio about 1 at layer 6", "needs SAEs"
+    ),
+    "C12": Published(
+        "Real and Gaussian mixtures change the output alike, and more than isotropic directions.",
+        BASELINE,
+        "stated without a number",
+    ),
     "C13": Published("At small sizes the KL divergence grows quadratically.", BASELINE, "exponent 2.07"),
-    "C14": Published("The stretched SAE error grows as published.", BASELINE, "KL 0.000274 to 4.38 at lengths 1 to 101",
-                     "needs the published SAE of GPT-2 small"),
-    "C15": Published("Decoder directions of sparser SAEs are more sensitive.", BASELINE, "KL 1.41 at L0 10, 0.71 at L0 513", "needs SAEs"),
-    "C16": Published("An untrained network has no shelf between two activations.", STABLE,
-                     "maximal slope about 1; 10–90 % width 0.831, straight line 0.8"),
-    "C17": Published("Between two real activations the output stays near the first, jumps, and stays near the second.", STABLE,
-                     "d ≤ 0.2 at α = 0.3, jump at 0.40–0.55, about 1 by 0.6"),
-    "C18": Published("Shelves sharpen with size and training.", STABLE, "Pythia 410M 0.640, 1.4B 0.541",
-                     "needs models of several sizes, which are not embedded"),
-    "C19": Published("Between activations of the same last token there is no boundary.", STABLE, "maximal slope below 1.2"),
-    "C20": Published("Synonyms share a shelf, other words do not.", "shinkle2025plateaus", "width 0.773 against 0.357",
-                     "stated for larger models, which are not embedded"),
+    "C14": Published(
+        "The stretched SAE error grows as published.",
+        BASELINE,
+        "KL 0.000274 to 4.38 at lengths 1 to 101",
+        "needs the published SAE of GPT-2 small",
+    ),
+    "C15": Published(
+        "Decoder directions of sparser SAEs are more sensitive.",
+        BASELINE,
+        "KL 1.41 at L0 10, 0.71 at L0 513",
+        "needs SAEs",
+    ),
+    "C16": Published(
+        "An untrained network has no shelf between two activations.",
+        "janiak2024stable,billy2026marsv",
+        "maximal slope about 1; 10–90 % width 0.831, straight line 0.8",
+    ),
+    "C17": Published(
+        "Between two real activations the output stays near the first, jumps, and stays near the second.",
+        STABLE,
+        "d ≤ 0.2 at α = 0.3, jump at 0.40–0.55, about 1 by 0.6",
+    ),
+    "C18": Published(
+        "Shelves sharpen with size and training.",
+        "janiak2024stable,billy2026marsv",
+        "Pythia 410M 0.640, 1.4B 0.541",
+        "needs models of several sizes, which are not embedded",
+    ),
+    "C19": Published(
+        "Between activations of the same last token there is no boundary.", STABLE, "maximal slope below 1.2"
+    ),
+    "C20": Published(
+        "Synonyms share a shelf, other words do not.",
+        "shinkle2025plateaus,billy2026marsv",
+        "width 0.773 against 0.357",
+        "stated for larger models, which are not embedded",
+    ),
     "C21": Published("The MLPs make the shelf.", "shinkle2025plateaus", "freezing them removes it"),
-    "C22": Published("Paths between real activations cross the region of a third token.", "shinkle2025plateaus", "16.9 % of paths"),
+    "C22": Published(
+        "Paths between real activations cross the region of a third token.", "billy2026marsv", "16.9 % of paths"
+    ),
     "C23": Published("Two random directions share one quadratic budget.", "dasilva2026fsec", "exponent 2.03"),
-    "C24": Published("Contrastive directions break out at a tenth of the size of SAE directions.", "dasilva2026contrastive",
-                     "about 10 times", "stated for models of at least 1.7 B weights"),
-    "C25": Published("Alignment with one SAE latent does not predict an early threshold.", SYNTHETIC, "Spearman 0.00", "needs SAEs"),
+    "C24": Published(
+        "Contrastive directions break out at a tenth of the size of SAE directions.",
+        "dasilva2026contrastive",
+        "about 10 times",
+        "stated for models of at least 1.7 B weights",
+    ),
+    "C25": Published(
+        "Alignment with one SAE latent does not predict an early threshold.", SYNTHETIC, "Spearman 0.00", "needs SAEs"
+    ),
     "C26": Published("The threshold comes earlier towards the dataset mean.", SYNTHETIC, "Pearson −0.35"),
-    "C27": Published("Gradient ascent on KL leaves the SAE dictionary.", SYNTHETIC, "cosine 1.00 to 0.25", "needs SAEs"),
-    "C28": Published("Ablating a feature costs more than a step towards the reconstruction, and that more than a random one.",
-                     "lindsey2024april", "0.209, 0.098, 0.045 at layer 1", "needs SAEs"),
-    "C29": Published("A random direction switches on from ten to thousands of SAE latents.", REPORT, "10 to 20,000, peak at 30", "needs SAEs"),
-    "(i)": Published("The KL divergence hardly moves until about 40° around real activations; random ones have no shelf.", REPORT, "40°"),
-    "(ii)": Published("Real-other directions leave the shelf earlier than random ones in all cases.", REPORT, "all cases shown"),
-    "(iii)": Published("Isotropic random directions are much less sensitive than covariance-matched ones.", REPORT, "stated without a number"),
-    "(iv)": Published("The angle at KL 0.5 separates real-other from random directions reasonably, with overlap.", REPORT, "histograms overlap"),
+    "C27": Published(
+        "Gradient ascent on KL leaves the SAE dictionary.", SYNTHETIC, "cosine 1.00 to 0.25", "needs SAEs"
+    ),
+    "C28": Published(
+        "Ablating a feature costs more than a step towards the reconstruction, and that more than a random one.",
+        "lindsey2024april",
+        "0.209, 0.098, 0.045 at layer 1",
+        "needs SAEs",
+    ),
+    "C29": Published(
+        "A random direction switches on from ten to thousands of SAE latents.",
+        REPORT,
+        "10 to 20,000, peak at 30",
+        "needs SAEs",
+    ),
+    "(i)": Published(
+        "The KL divergence hardly moves until about 40° around real activations; random ones have no shelf.",
+        REPORT,
+        "40°",
+    ),
+    "(ii)": Published(
+        "Real-other directions leave the shelf earlier than random ones in all cases.", REPORT, "all cases shown"
+    ),
+    "(iii)": Published(
+        "Isotropic random directions are much less sensitive than covariance-matched ones.",
+        REPORT,
+        "stated without a number",
+    ),
+    "(iv)": Published(
+        "The angle at KL 0.5 separates real-other from random directions reasonably, with overlap.",
+        REPORT,
+        "histograms overlap",
+    ),
     "(v)": Published("The real-other corner looks like a local optimum in two sections.", REPORT, "2 of 2"),
-    "(vi)": Published("Perturbing at the 12th instead of the 2nd layer removes the difference.", REPORT, "difference gone"),
-    "(vii)": Published("A random direction pushed through an SAE encoder switches on 10 to 20,000 latents.", REPORT, "10–20,000", "needs SAEs"),
+    "(vi)": Published(
+        "Perturbing at the 12th instead of the 2nd layer removes the difference.", REPORT, "difference gone"
+    ),
+    "(vii)": Published(
+        "A random direction pushed through an SAE encoder switches on 10 to 20,000 latents.",
+        REPORT,
+        "10–20,000",
+        "needs SAEs",
+    ),
 }
 
 
@@ -160,13 +269,29 @@ def evaluate(claim: str, parts: Sequence[Part], figure: str) -> dict:
     published = PUBLISHED[claim]
     headline = parts[0]
     needed = [part.prompts_needed for part in parts if part.prompts_needed]
-    return {"id": claim, "statement": published.statement, "source": published.source, "published": published.value,
-            "value": headline.interval.value, "interval": [headline.interval.low, headline.interval.high],
-            "unit": headline.unit, "n": headline.interval.n,
-            "verdict": combined([part.verdict for part in parts if part.verdict]),
-            "prompts_needed": max(needed) if needed else None, "figure": figure,
-            "parts": [{"name": part.name, **asdict(part.interval), "unit": part.unit, "band": [part.low, part.high],
-                       "verdict": part.verdict} for part in parts]}
+    return {
+        "id": claim,
+        "statement": published.statement,
+        "source": published.source,
+        "published": published.value,
+        "value": headline.interval.value,
+        "interval": [headline.interval.low, headline.interval.high],
+        "unit": headline.unit,
+        "n": headline.interval.n,
+        "verdict": combined([part.verdict for part in parts if part.verdict]),
+        "prompts_needed": max(needed) if needed else None,
+        "figure": figure,
+        "parts": [
+            {
+                "name": part.name,
+                **asdict(part.interval),
+                "unit": part.unit,
+                "band": [part.low, part.high],
+                "verdict": part.verdict,
+            }
+            for part in parts
+        ],
+    }
 
 
 def save(folder: Path, *evaluated: dict) -> None:
@@ -177,15 +302,29 @@ def save(folder: Path, *evaluated: dict) -> None:
 
 def collect(folder: Path) -> list[dict]:
     """All claims in order, those that no chapter has tested with the reason; also written to `claims.json`."""
-    claims = [_read(folder / "claims" / f"{name}.json") or _not_tested(name, published) for name, published in PUBLISHED.items()]
+    claims = [
+        _read(folder / "claims" / f"{name}.json") or _not_tested(name, published)
+        for name, published in PUBLISHED.items()
+    ]
     _write(folder / "claims.json", claims)
     return claims
 
 
 def _not_tested(name: str, published: Published) -> dict:
-    return {"id": name, "statement": published.statement, "source": published.source, "published": published.value,
-            "value": None, "interval": None, "unit": "", "n": 0, "verdict": NOT_TESTED, "reason": published.needs,
-            "figure": None, "parts": []}
+    return {
+        "id": name,
+        "statement": published.statement,
+        "source": published.source,
+        "published": published.value,
+        "value": None,
+        "interval": None,
+        "unit": "",
+        "n": 0,
+        "verdict": NOT_TESTED,
+        "reason": published.needs,
+        "figure": None,
+        "parts": [],
+    }
 
 
 def _write(path: Path, content: object) -> None:
@@ -214,6 +353,7 @@ def _read(path: Path) -> dict | None:
 
 def number(part: dict, spec: str = ".2f") -> str:
     """A part's value and interval as text; infinite ends lie beyond the largest size tried."""
+
     def one(value: float | None) -> str:
         return "beyond the range" if value is None or not math.isfinite(value) else f"{value:{spec}}"
 
@@ -222,9 +362,19 @@ def number(part: dict, spec: str = ".2f") -> str:
 
 def table(evaluated: Sequence[dict]) -> pd.DataFrame:
     """The parts of evaluated claims as a table of text, for a chapter."""
-    rows = [{"claim": claim["id"], "measured": part["name"], "value [95 %]": f"{number(part)} {part['unit']}".strip(),
-             "n": part["n"], "band": _band_text(*part["band"]), "part": part["verdict"] or "shown only",
-             "claim's verdict": claim["verdict"]} for claim in evaluated for part in claim["parts"]]
+    rows = [
+        {
+            "claim": claim["id"],
+            "measured": part["name"],
+            "value [95 %]": f"{number(part)} {part['unit']}".strip(),
+            "n": part["n"],
+            "band": _band_text(*part["band"]),
+            "part": part["verdict"] or "shown only",
+            "claim's verdict": claim["verdict"],
+        }
+        for claim in evaluated
+        for part in claim["parts"]
+    ]
     return pd.DataFrame(rows).set_index("claim")
 
 
@@ -243,16 +393,24 @@ def page(evaluated: Sequence[dict]) -> str:
         chapter, label = claim["figure"].split("#")
         needed = claim.get("prompts_needed")
         more = f" About {needed:,} prompts would settle it, if the values stayed as they are." if needed else ""
-        rows = "\n".join(f"| {part['name']} | {number(part)} {part['unit']} | {part['n']} | {_band_text(*part['band'])} | "
-                         f"{part['verdict'] or 'shown only'} |" for part in claim["parts"])
-        sections.append(f"### {claim['id']}: {claim['verdict']}\n\n{claim['statement']} {{cite:p}}`{claim['source']}`\n\n"
-                        f"Published: {claim['published']}. Shown in {{numref}}`{label}` of {{doc}}`{chapter}`.{more}\n\n"
-                        f"| measured | value [95 %] | prompts | band | verdict |\n| --- | --- | --- | --- | --- |\n{rows}\n")
+        rows = "\n".join(
+            f"| {part['name']} | {number(part)} {part['unit']} | {part['n']} | {_band_text(*part['band'])} | "
+            f"{part['verdict'] or 'shown only'} |"
+            for part in claim["parts"]
+        )
+        sections.append(
+            f"### {claim['id']}: {claim['verdict']}\n\n{claim['statement']} {{cite:p}}`{claim['source']}`\n\n"
+            f"Published: {claim['published']}. Shown in {{numref}}`{label}` of {{doc}}`{chapter}`.{more}\n\n"
+            f"| measured | value [95 %] | prompts | band | verdict |\n| --- | --- | --- | --- | --- |\n{rows}\n"
+        )
     return "\n".join(sections)
 
 
 def untested_table(collected: Sequence[dict]) -> str:
     """The claims that nothing has tested, as a MyST table with the reason."""
-    rows = "\n".join(f"| {c['id']} | {c['statement']} {{cite:p}}`{c['source']}` | {c['published']} | {c['reason']} |"
-                     for c in collected if c["verdict"] == NOT_TESTED)
+    rows = "\n".join(
+        f"| {c['id']} | {c['statement']} {{cite:p}}`{c['source']}` | {c['published']} | {c['reason']} |"
+        for c in collected
+        if c["verdict"] == NOT_TESTED
+    )
     return f"| | statement | published | why |\n| --- | --- | --- | --- |\n{rows}\n"

@@ -23,18 +23,32 @@ class Draws:
 
     def __getitem__(self, chosen: slice) -> "Draws":
         """The draws of some of the bases."""
-        return Draws(self.gaussian[chosen], self.gaussian_second[chosen], self.real[chosen], self.real_second[chosen],
-                     self.naive[chosen], self.mean, self.real_index[chosen])
+        return Draws(
+            self.gaussian[chosen],
+            self.gaussian_second[chosen],
+            self.real[chosen],
+            self.real_second[chosen],
+            self.naive[chosen],
+            self.mean,
+            self.real_index[chosen],
+        )
 
 
 def draw(bases: torch.Tensor, others: torch.Tensor, gaussian: Gaussian, k: int, rng: torch.Generator) -> Draws:
-    """Draw k targets of each sort for each of the bases [n, d_model]; real ones are `others`, none twice for one base."""
+    """Draw k targets of each sort for every base [n, d_model]; real ones are `others`, none twice for one base."""
     n, d = bases.shape
-    chosen = torch.stack([torch.randperm(len(others), generator=rng)[:2 * k] for _ in range(n)])
+    chosen = torch.stack([torch.randperm(len(others), generator=rng)[: 2 * k] for _ in range(n)])
     samples = gaussian.sample(2 * n * k, rng).view(2, n, k, d)
     naive = isotropic(bases[:, None].expand(n, k, d), rng)
-    return Draws(samples[0], samples[1], others[chosen[:, :k]], others[chosen[:, k:]], naive,
-                 gaussian.mean.float(), chosen[:, :k])
+    return Draws(
+        samples[0],
+        samples[1],
+        others[chosen[:, :k]],
+        others[chosen[:, k:]],
+        naive,
+        gaussian.mean.float(),
+        chosen[:, :k],
+    )
 
 
 KINDS: dict[str, Callable[[torch.Tensor, Draws], torch.Tensor]] = {

@@ -1,4 +1,4 @@
-"""Patched runs against the run on their base: divergence of the next-token distribution, and distance in late activations."""
+"""Patched runs against the run on their base: divergence of next-token distributions, distance in late activations."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,9 @@ EFFECTS = {
 
 
 @torch.no_grad()
-def measure(suffix: Suffix, points: torch.Tensor, references: torch.Tensor | None = None,
-            names: Sequence[str] = ("kl",)) -> dict[str, torch.Tensor]:
+def measure(
+    suffix: Suffix, points: torch.Tensor, references: torch.Tensor | None = None, names: Sequence[str] = ("kl",)
+) -> dict[str, torch.Tensor]:
     """Effects of many points, reduced batch by batch so that memory does not grow with their number.
 
     Args:
@@ -49,8 +50,12 @@ def _effect(name: str, readout: Readout, n_references: int) -> torch.Tensor:
     if name in _LOGIT_EFFECTS:
         # Prompt by prompt, so that the temporaries over the vocabulary stay in the processor's cache.
         function = _LOGIT_EFFECTS[name]
-        return torch.stack([torch.stack([function(logits[i:i + 1], logits[n_references:]) for i in range(n_references)])
-                            for logits in readout.logits])
+        return torch.stack(
+            [
+                torch.stack([function(logits[i : i + 1], logits[n_references:]) for i in range(n_references)])
+                for logits in readout.logits
+            ]
+        )
     late = readout.normalized if name.endswith("normalized") else readout.resid_post
     perturbed, reference = late[:, None, n_references:], late[:, :n_references, None]
     if name.startswith("l2"):
@@ -85,5 +90,7 @@ _LOGIT_EFFECTS = {
 def top_tokens(logits: torch.Tensor, tokenizer, k: int = 5) -> list[list[tuple[str, float]]]:
     """The k most probable next tokens and their probabilities, for each row of logits [n, d_vocab]."""
     probabilities, tokens = logits.float().softmax(-1).topk(k)
-    return [[(tokenizer.decode([int(t)]), float(p)) for t, p in zip(row_t, row_p, strict=True)]
-            for row_t, row_p in zip(tokens, probabilities, strict=True)]
+    return [
+        [(tokenizer.decode([int(t)]), float(p)) for t, p in zip(row_t, row_p, strict=True)]
+        for row_t, row_p in zip(tokens, probabilities, strict=True)
+    ]

@@ -35,11 +35,14 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary / path.name, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResultError(f"No space is left to write {path.name} in {path.parent}; free some and run the same "
-                              "command again, finished parts are kept.") from error
+            raise ResultError(
+                f"No space is left to write {path.name} in {path.parent}; free some and run the same "
+                "command again, finished parts are kept."
+            ) from error
         if error.errno in (errno.EACCES, errno.EROFS):
-            raise ResultError(f"The folder {path.parent} cannot be written; choose another one or change its "
-                              "permissions.") from error
+            raise ResultError(
+                f"The folder {path.parent} cannot be written; choose another one or change its permissions."
+            ) from error
         raise
     finally:
         if temporary is not None:

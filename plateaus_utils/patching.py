@@ -1,4 +1,4 @@
-"""The engine: continue a forward pass from patched activations, exactly, without repeating what the patch cannot change.
+"""The engine: continue a forward pass from patched activations, exactly, repeating nothing that the patch cannot change.
 
 Attention is causal, so the keys and values of the positions before the first patched one do not depend on the patch,
 and neither do the blocks before the patched hook. The clean run keeps those keys and values, one copy for each prompt.
@@ -25,7 +25,7 @@ ROWS = 512
 """Rows (points times recomputed positions) of one batch: large enough for matrix multiplication at full speed."""
 
 TOLERANCE = 1e-3
-"""Largest difference from the bridge's forward pass, relative to the spread of values, that float32 rounding explains."""
+"""Largest difference from the bridge's forward pass, relative to the spread of values, that rounding explains."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class Suffix:
         seq_len = tokens.shape[1]
         places = sorted({p % seq_len for p in positions if -seq_len <= p < seq_len})
         if len(places) != len(positions) or not places:
-            raise ActivationError(f"The positions {list(positions)} are not distinct places in a sequence of {seq_len}.")
+            raise ActivationError(
+                f"The positions {list(positions)} are not distinct places in a sequence of {seq_len}."
+            )
         # An attention that is not ours cannot share a prefix: then nothing is cached and whole rows run.
         self.shares_prefix = bool(getattr(model.core, "_supports_attention_backend", False))
         self.start = places[0] if self.shares_prefix else 0
@@ -119,10 +121,10 @@ class Suffix:
         """Run the prompts as they are; keep the prefix's keys and values and the stream at the hook."""
         recorded = []
         self._network.run_tokens(self.tokens, self.layer, recorded, self._record)
-        self._clean = self._canonical(recorded[0][:, self.start:].contiguous())
+        self._clean = self._canonical(recorded[0][:, self.start :].contiguous())
 
     def _stream(self, points: torch.Tensor) -> torch.Tensor:
-        """The stream [n_prompts, n_points, n_recomputed, d_model] at the hook: clean, with the patched places replaced."""
+        """The stream [n_prompts, n_points, n_recomputed, d_model] at the hook: clean, but at the patched places."""
         if points.dim() == 3:
             points = points.unsqueeze(2)
         if len(self._places) == self.n_recomputed:
@@ -146,18 +148,22 @@ class Suffix:
         logits, cache = self.model.bridge.run_with_cache(self.tokens, names_filter=[hook_name])
         reference = logits[:, -1].float().log_softmax(-1)
         eps = torch.finfo(self.model.dtype).eps / torch.finfo(torch.float32).eps
-        stream = cache[hook_name][:, self.start:]
-        worst = max(float((ours - reference).abs().max() / reference.std().clamp_min(1)),
-                    float((self._clean - stream).abs().max() / stream.std()))
+        stream = cache[hook_name][:, self.start :]
+        worst = max(
+            float((ours - reference).abs().max() / reference.std().clamp_min(1)),
+            float((self._clean - stream).abs().max() / stream.std()),
+        )
         if not worst <= TOLERANCE * eps:
-            raise ModelError(f"The engine cannot continue {self.model.name} exactly from {hook_name}: it differs from the "
-                             f"full forward pass by {worst:.2g} of its spread; use another model or hook.")
+            raise ModelError(
+                f"The engine cannot continue {self.model.name} exactly from {hook_name}: it differs from the "
+                f"full forward pass by {worst:.2g} of its spread; use another model or hook."
+            )
         verified.add(kind)
 
     # Attention: one function for the clean run and for patched rows ---------------------------------------------------
 
     def _record(self, module: nn.Module, query, key, value, **options) -> torch.Tensor:
-        self._prefix[module.layer_idx] = (key[:, :, :self.start].contiguous(), value[:, :, :self.start].contiguous())
+        self._prefix[module.layer_idx] = (key[:, :, : self.start].contiguous(), value[:, :, : self.start].contiguous())
         return _attention(module, query, key, value, None, **options)
 
     def _attend(self, module: nn.Module, query, key, value, **options) -> torch.Tensor:
@@ -165,9 +171,16 @@ class Suffix:
         return _attention(module, query, key, value, prefix, **options)
 
 
-def _attention(module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-               prefix: tuple[torch.Tensor, torch.Tensor] | None, scaling: float | None = None,
-               softcap: float | None = None, sliding_window: int | None = None) -> torch.Tensor:
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    prefix: tuple[torch.Tensor, torch.Tensor] | None,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
+) -> torch.Tensor:
     """Causal attention of rows over a prefix that groups of consecutive rows share, and over themselves.
 
     Shapes: query [rows, n_heads, r, d_head]; key, value [rows, n_kv_heads, r, d_head]; each prefix tensor
@@ -213,14 +226,16 @@ def _hidden_keys(r: int, n_keys: int, window: int | None, device: torch.device) 
 
 
 @torch.no_grad()
-def full_forward(model: LanguageModel, tokens: torch.Tensor, hook_name: str, points: torch.Tensor,
-                 batch_size: int = 32) -> torch.Tensor:
-    """Logits [n_points, d_vocab] of one prompt [seq_len] with its last position patched, the whole prompt run for each point.
+def full_forward(
+    model: LanguageModel, tokens: torch.Tensor, hook_name: str, points: torch.Tensor, batch_size: int = 32
+) -> torch.Tensor:
+    """Logits [n_points, d_vocab] of one prompt [seq_len] with its last position patched, by whole forward passes.
 
     This is what code without an engine does; it is here as the reference that the engine is compared with.
     """
     found = []
     for part in points.to(model.device).split(batch_size):
+
         def patch(stream: torch.Tensor, hook, part=part) -> torch.Tensor:
             return torch.cat([stream[:, :-1], part.unsqueeze(1)], 1)
 
@@ -255,7 +270,7 @@ class _Network:
         self.parameters = inspect.signature(self.core.forward).parameters
 
     def run(self, stream: torch.Tensor, layer: int, start: int, attention) -> tuple[torch.Tensor, torch.Tensor]:
-        """Send rows [rows, r, d_model] through the blocks from `layer` on; logits and last block's output, last position."""
+        """Send rows [rows, r, d_model] through the blocks from `layer` on; last position's logits and last block's output."""
         found = []
         entry = self.blocks[layer] if layer < len(self.blocks) else self.final_norm
         with ExitStack() as stack:
@@ -265,7 +280,7 @@ class _Network:
             stack.enter_context(_hooked(entry, lambda _: stream))
             stack.enter_context(_hooked(self.final_norm, lambda resid: found.append(resid[:, -1])))
             positions = torch.arange(start, start + stream.shape[1], device=stream.device).unsqueeze(0)
-            embeds = torch.zeros_like(stream[..., :self.core.get_input_embeddings().embedding_dim])
+            embeds = torch.zeros_like(stream[..., : self.core.get_input_embeddings().embedding_dim])
             logits = self._forward(inputs_embeds=embeds, position_ids=positions, logits_to_keep=1)
         return logits[:, -1], found[0]
 

@@ -1,4 +1,4 @@
-"""Bases and directions -> points. Every path takes sizes of shape [n_sizes] or [..., n_sizes] and gives [..., n_sizes, d_model]."""
+"""Bases and directions -> points: sizes of shape [n_sizes] or [..., n_sizes] give points [..., n_sizes, d_model]."""
 
 from collections.abc import Callable
 
@@ -11,19 +11,19 @@ PARALLEL = 1e-4
 
 
 def straight(base: torch.Tensor, direction: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """b + α·‖b‖·u, with u the unit direction: the report's straight mode, α in units of the base's norm."""
+    """B + α·‖b‖·u, with u the unit direction: the report's straight mode, α in units of the base's norm."""
     return absolute(base, direction, alpha * base.norm(dim=-1, keepdim=True))
 
 
 def absolute(base: torch.Tensor, direction: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """b + ℓ·u, ℓ in units of the activations."""
+    """B + ℓ·u, ℓ in units of the activations."""
     unit = _unit(direction, "The direction has zero length; it names nowhere to go.")
     _require_finite(base)
     return base.unsqueeze(-2) + length.unsqueeze(-1) * unit.unsqueeze(-2)
 
 
 def sphere(base: torch.Tensor, direction: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
-    """cos θ·b + sin θ·‖b‖·u⊥, with u⊥ the unit part of the direction orthogonal to the base: the report's sphere mode.
+    """Cos θ·b + sin θ·‖b‖·u⊥, with u⊥ the unit part of the direction orthogonal to the base: the report's sphere mode.
 
     Raises:
         ActivationError: the direction is zero or parallel to the base, or something is not finite.
@@ -34,7 +34,9 @@ def sphere(base: torch.Tensor, direction: torch.Tensor, degrees: torch.Tensor) -
     unit = _unit(direction, "The direction has zero length; it names nowhere to go.")
     tangent = unit - (unit * radial).sum(-1, keepdim=True) * radial
     if (tangent.norm(dim=-1) < PARALLEL).any():
-        raise ActivationError("The direction is parallel to the base, so it names no meridian of the sphere; use straight mode.")
+        raise ActivationError(
+            "The direction is parallel to the base, so it names no meridian of the sphere; use straight mode."
+        )
     tangent = tangent / tangent.norm(dim=-1, keepdim=True)
     # A second projection: the first leaves a rounding error that is large against a short tangent.
     tangent = tangent - (tangent * radial).sum(-1, keepdim=True) * radial

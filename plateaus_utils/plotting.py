@@ -13,26 +13,64 @@ from .activations import Gaussian
 from .sensitivity import relative
 from .statistics import Interval
 
-COLORS = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7", "sky": "#56B4E9",
-          "yellow": "#E69F00", "black": "#222222", "grey": "#767676"}
+COLORS = {
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "yellow": "#E69F00",
+    "black": "#222222",
+    "grey": "#767676",
+}
 """The palette of Okabe and Ito, which stays distinct under the common colour-vision deficiencies."""
 
-KIND_COLORS = {"real": COLORS["blue"], "random": COLORS["orange"], "naive": COLORS["green"],
-               "real-other": COLORS["blue"], "random mixture": COLORS["yellow"], "real mixture": COLORS["sky"],
-               "linear map": COLORS["black"]}
+KIND_COLORS = {
+    "real": COLORS["blue"],
+    "random": COLORS["orange"],
+    "naive": COLORS["green"],
+    "real-other": COLORS["blue"],
+    "random mixture": COLORS["yellow"],
+    "real mixture": COLORS["sky"],
+    "linear map": COLORS["black"],
+}
 
-KIND_DASHES = {"real": "-", "random": "--", "naive": "-.", "real-other": "-", "random mixture": (0, (5, 1, 1, 1, 1, 1)),
-               "real mixture": ":", "linear map": (0, (1, 1))}
+KIND_DASHES = {
+    "real": "-",
+    "random": "--",
+    "naive": "-.",
+    "real-other": "-",
+    "random mixture": (0, (5, 1, 1, 1, 1, 1)),
+    "real mixture": ":",
+    "linear map": (0, (1, 1)),
+}
 
-STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-         "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.8, "legend.frameon": False,
-         "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 110, "image.cmap": "viridis",
-         "axes.prop_cycle": cycler(color=list(COLORS.values()))}
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 110,
+    "image.cmap": "viridis",
+    "axes.prop_cycle": cycler(color=list(COLORS.values())),
+}
 
 AXIS = {"degrees": "angle θ (degrees)", "‖base‖": "distance α (norms of the base)", "activation units": "distance ℓ"}
-LABELS = {"kl": "KL divergence (nats)", "l2": "L2 at last block", "l2_normalized": "L2, normalized",
-          "cosine": "cosine at last block", "cosine_normalized": "cosine, normalized",
-          "top_changed": "share with another top token"}
+LABELS = {
+    "kl": "KL divergence (nats)",
+    "l2": "L2 at last block",
+    "l2_normalized": "L2, normalized",
+    "cosine": "cosine at last block",
+    "cosine_normalized": "cosine, normalized",
+    "top_changed": "share with another top token",
+}
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -41,21 +79,27 @@ def show(figure: Figure, alt: str) -> None:
     display(figure, metadata={"image/png": {"alt": alt}})
 
 
-def panels(rows: int = 1, columns: int = 1, width: float = 7.2, height: float = 2.9, **options) -> tuple[Figure, np.ndarray]:
+def panels(
+    rows: int = 1, columns: int = 1, width: float = 7.2, height: float = 2.9, **options
+) -> tuple[Figure, np.ndarray]:
     """A figure of `rows` × `columns` axes in the book's style; the axes always come as a 2-D array."""
     with plt.rc_context(STYLE):
-        return plt.subplots(rows, columns, figsize=(width, height * rows), layout="constrained", squeeze=False, **options)
+        return plt.subplots(
+            rows, columns, figsize=(width, height * rows), layout="constrained", squeeze=False, **options
+        )
 
 
 def band(ax, x: np.ndarray, values: np.ndarray, kind: str, label: str | None = None) -> None:
     """Median and quartile band of curves [n, len(x)]."""
     low, middle, high = np.nanpercentile(values, [25, 50, 75], axis=0)
     color = KIND_COLORS.get(kind)
-    line, = ax.plot(x, middle, color=color, linestyle=KIND_DASHES.get(kind, "-"), label=label or kind)
+    (line,) = ax.plot(x, middle, color=color, linestyle=KIND_DASHES.get(kind, "-"), label=label or kind)
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
 
 
-def curve_panels(data: xr.Dataset, group: str, effects: Sequence[str], log: bool = False, unit: str | None = None) -> Figure:
+def curve_panels(
+    data: xr.Dataset, group: str, effects: Sequence[str], log: bool = False, unit: str | None = None
+) -> Figure:
     """Effects against size, one panel each: median and quartiles over prompts for each member of `group`.
 
     Directions of a prompt are averaged first, so that each prompt counts once.
@@ -112,8 +156,16 @@ def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) 
     for ax, (label, kinds) in zip(axes[0], samples.items(), strict=True):
         edges = np.histogram_bin_edges(np.concatenate(list(kinds.values())), bins)
         for kind, values in kinds.items():
-            ax.hist(values, edges, density=True, histtype="step", label=kind, linewidth=1.6, color=KIND_COLORS.get(kind),
-                    linestyle=KIND_DASHES.get(kind, "-"))
+            ax.hist(
+                values,
+                edges,
+                density=True,
+                histtype="step",
+                label=kind,
+                linewidth=1.6,
+                color=KIND_COLORS.get(kind),
+                linestyle=KIND_DASHES.get(kind, "-"),
+            )
         ax.set(xlabel=label, ylabel="density")
     axes[0, 0].legend(fontsize=8)
     return figure
@@ -142,8 +194,9 @@ def path_sketch() -> Figure:
     return figure
 
 
-def token_curve(sizes: np.ndarray, kl: np.ndarray, probabilities: dict[str, np.ndarray], threshold: float,
-                level: float, unit: str) -> Figure:
+def token_curve(
+    sizes: np.ndarray, kl: np.ndarray, probabilities: dict[str, np.ndarray], threshold: float, level: float, unit: str
+) -> Figure:
     """One prompt's KL curve, above the probabilities of the tokens that lead somewhere on the way."""
     figure, axes = panels(2, 1, height=2.3, sharex=True)
     axes[0, 0].plot(sizes, kl, color=COLORS["black"])
@@ -202,12 +255,21 @@ def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limi
     for member in thresholds[group].values:
         values = thresholds.sel({group: member}).values.ravel()
         share = np.isnan(values).mean()
-        axes[0, 0].hist(np.nan_to_num(values, nan=limit), edges, histtype="step", density=True, linewidth=1.6,
-                        label=f"{member} ({share:.0%} censored)", color=KIND_COLORS.get(str(member)),
-                        linestyle=KIND_DASHES.get(str(member), "-"))
+        axes[0, 0].hist(
+            np.nan_to_num(values, nan=limit),
+            edges,
+            histtype="step",
+            density=True,
+            linewidth=1.6,
+            label=f"{member} ({share:.0%} censored)",
+            color=KIND_COLORS.get(str(member)),
+            linestyle=KIND_DASHES.get(str(member), "-"),
+        )
     axes[0, 0].set(xlabel=xlabel, ylabel="density")
     others = [m for m in thresholds[group].values if m != reference]
-    differences = [(thresholds.sel({group: reference}) - thresholds.sel({group: m})).mean("direction").values for m in others]
+    differences = [
+        (thresholds.sel({group: reference}) - thresholds.sel({group: m})).mean("direction").values for m in others
+    ]
     differences = [d[np.isfinite(d)] for d in differences]
     for place, (member, values) in enumerate(zip(others, differences, strict=True)):
         spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
@@ -219,16 +281,30 @@ def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limi
     return figure
 
 
-def interval_curve(x: np.ndarray, series: dict[str, Sequence[Interval]], xlabel: str, ylabel: str,
-                   reference: float | None = None, log: bool = True) -> Figure:
+def interval_curve(
+    x: np.ndarray,
+    series: dict[str, Sequence[Interval]],
+    xlabel: str,
+    ylabel: str,
+    reference: float | None = None,
+    log: bool = True,
+) -> Figure:
     """Estimates with their intervals against x."""
     figure, axes = panels(1, 1, width=5.6)
     ax = axes[0, 0]
     for kind, intervals in series.items():
-        line, = ax.plot(x, [i.value for i in intervals], label=kind, color=KIND_COLORS.get(kind), marker="o", markersize=3,
-                        linestyle=KIND_DASHES.get(kind, "-"))
-        ax.fill_between(x, [i.low for i in intervals], [i.high for i in intervals], alpha=0.18, linewidth=0,
-                        color=line.get_color())
+        (line,) = ax.plot(
+            x,
+            [i.value for i in intervals],
+            label=kind,
+            color=KIND_COLORS.get(kind),
+            marker="o",
+            markersize=3,
+            linestyle=KIND_DASHES.get(kind, "-"),
+        )
+        ax.fill_between(
+            x, [i.low for i in intervals], [i.high for i in intervals], alpha=0.18, linewidth=0, color=line.get_color()
+        )
     if reference is not None:
         ax.axhline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
@@ -238,7 +314,7 @@ def interval_curve(x: np.ndarray, series: dict[str, Sequence[Interval]], xlabel:
 
 
 def pair_curves(results: dict[str, xr.Dataset], read: str) -> Figure:
-    """Relative distance from the start along paths between activations: left linear, right slerp; one band per network."""
+    """Relative distance from the start along paths between activations, linear and slerp; one band per network."""
     figure, axes = panels(1, 2, sharey=True)
     palette = dict(zip(results, (COLORS["blue"], COLORS["orange"], COLORS["purple"]), strict=False))
     for ax, interpolation in zip(axes[0], ("linear", "slerp"), strict=True):

@@ -52,8 +52,17 @@ class PromptPools:
     corpus: str
 
 
-def load_prompts(corpus: str, tokenizer: PreTrainedTokenizerBase, n_bases: int, n_others: int, *, seq_len: int = 10,
-                 seed: int = 0, prepend_bos: bool = False, n_ctx: int | None = None) -> PromptPools:
+def load_prompts(
+    corpus: str,
+    tokenizer: PreTrainedTokenizerBase,
+    n_bases: int,
+    n_others: int,
+    *,
+    seq_len: int = 10,
+    seed: int = 0,
+    prepend_bos: bool = False,
+    n_ctx: int | None = None,
+) -> PromptPools:
     """Cut a corpus into sequences and draw two disjoint pools of them.
 
     Sequences are consecutive pieces of one document, never across documents, never overlapping, each kept once. No
@@ -73,21 +82,29 @@ def load_prompts(corpus: str, tokenizer: PreTrainedTokenizerBase, n_bases: int, 
     if seq_len < 2:
         raise CorpusError(f"seq_len is {seq_len}; it must be at least 2, so that the last position has a context.")
     if n_ctx is not None and seq_len > n_ctx:
-        raise CorpusError(f"seq_len is {seq_len}, longer than the model's context of {n_ctx} tokens; choose a smaller one.")
+        raise CorpusError(
+            f"seq_len is {seq_len}, longer than the model's context of {n_ctx} tokens; choose a smaller one."
+        )
     bos = [tokenizer.bos_token_id] if prepend_bos else []
     if bos == [None]:
         raise CorpusError("prepend_bos was asked for, but the tokenizer has no beginning-of-sequence token.")
     pools = _fill_pools(corpus, tokenizer, bos, seq_len, seed, (n_bases, n_others))
     for name, pool, wanted in zip(("bases", "others"), pools, (n_bases, n_others), strict=True):
         if len(pool) < wanted:
-            raise CorpusError(f"The corpus '{corpus}' gives {len(pool)} sequences of {seq_len} tokens for the {name}, but "
-                              f"{wanted} were asked for; ask for fewer, shorten seq_len, or use a larger corpus.")
-    return PromptPools(_draw(pools[0], n_bases, np.random.default_rng([seed, 2])),
-                       _draw(pools[1], n_others, np.random.default_rng([seed, 3])), corpus)
+            raise CorpusError(
+                f"The corpus '{corpus}' gives {len(pool)} sequences of {seq_len} tokens for the {name}, but "
+                f"{wanted} were asked for; ask for fewer, shorten seq_len, or use a larger corpus."
+            )
+    return PromptPools(
+        _draw(pools[0], n_bases, np.random.default_rng([seed, 2])),
+        _draw(pools[1], n_others, np.random.default_rng([seed, 3])),
+        corpus,
+    )
 
 
-def _fill_pools(corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int,
-                wanted: tuple[int, int]) -> tuple[list, list]:
+def _fill_pools(
+    corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int, wanted: tuple[int, int]
+) -> tuple[list, list]:
     """All (document, tokens) sequences of each pool; of a stream, no more than a margin over what is wanted."""
     rng = np.random.default_rng([seed, 1])
     pools: tuple[list, list] = ([], [])
@@ -98,7 +115,7 @@ def _fill_pools(corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int,
         pool = pools[0] if rng.random() < BASE_SHARE else pools[1]
         step = seq_len - len(bos)
         for start in range(0, len(tokens) - step + 1, step):
-            sequence = (*bos, *tokens[start:start + step])
+            sequence = (*bos, *tokens[start : start + step])
             if sequence not in seen:
                 seen.add(sequence)
                 pool.append((index, sequence))
@@ -108,7 +125,7 @@ def _fill_pools(corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int,
 
 
 def _draw(pool: list, n: int, rng: np.random.Generator) -> Prompts:
-    """n sequences in random order: every document's first, then every document's second, and so on."""
+    """N sequences in random order: every document's first, then every document's second, and so on."""
     order = rng.permutation(len(pool))
     turn: Counter[int] = Counter()
     turns = []
@@ -116,12 +133,14 @@ def _draw(pool: list, n: int, rng: np.random.Generator) -> Prompts:
         turns.append(turn[pool[i][0]])
         turn[pool[i][0]] += 1
     chosen = rng.permutation(order[np.argsort(turns, kind="stable")[:n]])
-    return Prompts(torch.tensor([pool[i][1] for i in chosen], dtype=torch.int64),
-                   np.array([pool[i][0] for i in chosen], dtype=np.int64))
+    return Prompts(
+        torch.tensor([pool[i][1] for i in chosen], dtype=torch.int64),
+        np.array([pool[i][0] for i in chosen], dtype=np.int64),
+    )
 
 
 def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) -> Iterator[list[int]]:
-    """Token ids of each document; pre-tokenized rows are cut at the end-of-text tokens that separate documents in them."""
+    """Token ids of each document; pre-tokenized rows are cut at the end-of-text tokens that separate documents."""
     columns = set(next(iter(dataset), {}))
     if "input_ids" in columns:
         for row in dataset:
@@ -131,8 +150,10 @@ def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) 
         for row in dataset:
             yield tokenizer(row["text"], add_special_tokens=False, verbose=False)["input_ids"]
     else:
-        raise CorpusError("The corpus has no 'text' and no 'input_ids' column" +
-                          (f", only {', '.join(sorted(columns))}." if columns else ": it is empty."))
+        raise CorpusError(
+            "The corpus has no 'text' and no 'input_ids' column"
+            + (f", only {', '.join(sorted(columns))}." if columns else ": it is empty.")
+        )
 
 
 # Corpora ------------------------------------------------------------------------------------------------------------
@@ -155,13 +176,15 @@ def open_corpus(corpus: str) -> datasets.Dataset | datasets.IterableDataset:
         return datasets.load_dataset(corpus, split="train", streaming=True)
     except Exception as error:  # datasets and huggingface_hub raise a dozen unrelated types here
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise CorpusError(f"The corpus '{corpus}' is no packaged corpus ({', '.join(PACKAGED)}) or local file, and no "
-                          f"dataset could be opened under that name ({reason}); HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say "
-                          "where and how the hub is reached.") from error
+        raise CorpusError(
+            f"The corpus '{corpus}' is no packaged corpus ({', '.join(PACKAGED)}) or local file, and no "
+            f"dataset could be opened under that name ({reason}); HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say "
+            "where and how the hub is reached."
+        ) from error
 
 
 def _local_file(path: Path) -> datasets.Dataset:
-    """A text file whose documents are separated by blank lines, or a .jsonl or .parquet file with one row per document."""
+    """A text file with blank lines between documents, or a .jsonl or .parquet file with one row per document."""
     try:
         if path.suffix == ".parquet":
             return datasets.Dataset.from_parquet(str(path))
@@ -170,11 +193,17 @@ def _local_file(path: Path) -> datasets.Dataset:
             raise CorpusError(f"The file {path.name} is {'binary' if text.strip() else 'empty'}; give UTF-8 text.")
         if path.suffix == ".jsonl":
             return datasets.Dataset.from_json(str(path))
-        return datasets.Dataset.from_dict({"text": [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]})
+        return datasets.Dataset.from_dict(
+            {"text": [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]}
+        )
     except UnicodeDecodeError as error:
-        raise CorpusError(f"The file {path.name} is not UTF-8 text (byte {error.start}); give text, .jsonl or .parquet.") from error
+        raise CorpusError(
+            f"The file {path.name} is not UTF-8 text (byte {error.start}); give text, .jsonl or .parquet."
+        ) from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise CorpusError(f"The file {path.name} cannot be read as {path.suffix or 'text'} ({type(error).__name__}).") from error
+        raise CorpusError(
+            f"The file {path.name} cannot be read as {path.suffix or 'text'} ({type(error).__name__})."
+        ) from error
 
 
 def _gensim_file(name: str) -> Path:
@@ -190,8 +219,10 @@ def _lee() -> Iterator[str]:
 
 
 def _wikipedia() -> Iterator[str]:
-    """Articles of a sample of the English Wikipedia: running text only, without redirects, tables, lists and headings."""
-    from gensim.corpora.wikicorpus import filter_wiki  # imported here: it takes seconds, and other corpora do not need it
+    """Articles of a sample of the English Wikipedia: running text, without redirects, tables, lists and headings."""
+    from gensim.corpora.wikicorpus import (
+        filter_wiki,
+    )  # imported here: it takes seconds, and other corpora do not need it
 
     with bz2.open(_gensim_file("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2")) as dump:
         for _, element in ElementTree.iterparse(dump):

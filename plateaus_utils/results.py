@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import platform
 import shutil
@@ -18,8 +19,19 @@ from . import __version__
 from .errors import ResultError
 from .files import PROJECT, replacing
 
-COMPUTING = ("models", "prompts", "activations", "directions", "paths", "patching", "effects", "sensitivity", "experiments")
-"""Modules whose source decides a result's numbers; a change in any of them makes a stored result stale."""
+SHARED = (
+    "models",
+    "prompts",
+    "activations",
+    "directions",
+    "paths",
+    "patching",
+    "effects",
+    "sensitivity",
+    "experiments/setting",
+    "experiments/measuring",
+)
+"""Modules whose source decides every result's numbers; a change in any of them makes stored results stale."""
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "datasets", "numpy")
 
@@ -29,11 +41,14 @@ def results_folder(results_dir: str) -> Path:
     return PROJECT / results_dir
 
 
-def code_hash() -> str:
-    """SHA-256 of the modules that compute results."""
+def code_hash(compute: Callable | None = None) -> str:
+    """SHA-256 of the modules that all results share, and of the one that defines `compute`."""
+    paths = [Path(__file__).parent / f"{name}.py" for name in SHARED]
+    if compute is not None:
+        paths.append(Path(inspect.getfile(compute)))
     digest = hashlib.sha256()
-    for name in COMPUTING:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    for path in paths:
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -43,8 +58,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": platform.machine(), "plateaus_utils": __version__, **found}
 
 
-def resumed(folder: Path, name: str, settings: dict, n_prompts: int, step: int,
-            compute: Callable[[slice], xr.Dataset]) -> xr.Dataset:
+def resumed(
+    folder: Path, name: str, settings: dict, n_prompts: int, step: int, compute: Callable[[slice], xr.Dataset]
+) -> xr.Dataset:
     """The result `name` under `settings`: read if it is stored, else computed in chunks of prompts and stored.
 
     A chunk is written as soon as it is whole, so that an interrupted run continues after its last one. A damaged or
@@ -54,7 +70,9 @@ def resumed(folder: Path, name: str, settings: dict, n_prompts: int, step: int,
         settings: everything that determines the numbers, apart from the code; kept in the attributes.
         compute: slice of prompts -> Dataset with a `prompt` dimension (or without one, if n_prompts is step).
     """
-    key = hashlib.sha256(json.dumps([settings, code_hash(), versions()], sort_keys=True, default=str).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps([settings, code_hash(compute), versions()], sort_keys=True, default=str).encode()
+    ).hexdigest()
     path = folder / f"{name}.nc"
     stored = _if_current(path, key)
     if stored is not None:
@@ -71,9 +89,14 @@ def resumed(folder: Path, name: str, settings: dict, n_prompts: int, step: int,
             parts.append(part)
             bar.update(min(step, n_prompts - start))
     whole = xr.concat(parts, "prompt") if len(parts) > 1 else parts[0]
-    whole.attrs = {"name": name, "key": key, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                   "code_sha256": code_hash(), "versions": json.dumps(versions()),
-                   "settings": json.dumps(settings, default=str)}
+    whole.attrs = {
+        "name": name,
+        "key": key,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "code_sha256": code_hash(compute),
+        "versions": json.dumps(versions()),
+        "settings": json.dumps(settings, default=str),
+    }
     save(whole, path)
     shutil.rmtree(parts_folder, ignore_errors=True)
     return whole
@@ -112,7 +135,9 @@ def load(path: Path) -> xr.Dataset:
     except FileNotFoundError as error:
         raise ResultError(f"There is no result file {path.name}; run the chapter that makes it.") from error
     except Exception as error:  # the HDF5 library reports damage in many ways
-        raise ResultError(f"The result file {path.name} is damaged or no netCDF file ({type(error).__name__}).") from error
+        raise ResultError(
+            f"The result file {path.name} is damaged or no netCDF file ({type(error).__name__})."
+        ) from error
     checksum = dataset.attrs.pop("content_sha256", None)
     if checksum is None:
         raise ResultError(f"The file {path.name} was not written by this package.")

@@ -1,4 +1,4 @@
-"""Curve -> numbers: where it crosses a threshold, how wide and how steep its rise is. And the crossing without the curve."""
+"""Curve -> numbers: where it crosses a threshold, how wide and steep its rise is; and the crossing without the curve."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ KL_THRESHOLD = 0.5
 
 
 def first_crossing(sizes: np.ndarray, values: np.ndarray, level: float | np.ndarray) -> np.ndarray:
-    """Smallest size at which curves [..., n_sizes] reach `level`, interpolated linearly; NaN (censored) if they never do.
+    """Smallest size at which curves [..., n_sizes] reach `level`, interpolated linearly; NaN (censored) if never.
 
     `level` is a number or [...], one for each curve. A curve that starts at or above its level crosses at sizes[0].
     """
@@ -35,7 +35,7 @@ def first_crossing(sizes: np.ndarray, values: np.ndarray, level: float | np.ndar
 
 
 def last_below(sizes: np.ndarray, values: np.ndarray, level: float | np.ndarray) -> np.ndarray:
-    """Size from which curves stay at or above `level`; NaN if they end below it. Equals the first crossing if monotone."""
+    """Size from which curves stay at or above `level`; NaN if they end below it. The first crossing if monotone."""
     values = np.asarray(values, float)
     below = values < np.broadcast_to(np.asarray(level, float), values.shape[:-1])[..., None]
     last = np.where(below.any(-1), values.shape[-1] - 1 - below[..., ::-1].argmax(-1), -1)
@@ -120,9 +120,16 @@ class Thresholds:
         return self.size.isnan()
 
 
-def find_thresholds(effect: Callable[[torch.Tensor], torch.Tensor], path: Path, bases: torch.Tensor,
-                    directions: torch.Tensor, *, level: float | torch.Tensor, grid: Sequence[float],
-                    tolerance: float) -> Thresholds:
+def find_thresholds(
+    effect: Callable[[torch.Tensor], torch.Tensor],
+    path: Path,
+    bases: torch.Tensor,
+    directions: torch.Tensor,
+    *,
+    level: float | torch.Tensor,
+    grid: Sequence[float],
+    tolerance: float,
+) -> Thresholds:
     """Smallest size at which an effect reaches `level` along each direction, all directions at once.
 
     Every direction walks up the grid to its first crossing there, then its bracket is narrowed by the secant of the

@@ -19,6 +19,7 @@ MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/ex
 MAX_PAGE_BYTES = 3_000_000
 """A page above this would be slow on a phone; precomputed sliders are the usual reason."""
 
+
 class BookError(Exception):
     """A chapter that did not run to its end, or a site that is not fit to be published."""
 

@@ -28,8 +28,13 @@ class Interval:
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
-def bootstrap(statistic: Callable[..., float], *samples: np.ndarray, documents: np.ndarray | None = None,
-              n_boot: int = N_BOOT, seed: int = 0) -> Interval:
+def bootstrap(
+    statistic: Callable[..., float],
+    *samples: np.ndarray,
+    documents: np.ndarray | None = None,
+    n_boot: int = N_BOOT,
+    seed: int = 0,
+) -> Interval:
     """Percentile bootstrap of a statistic of paired samples, over prompts :cite:p:`efron1993bootstrap`.
 
     Args:
@@ -73,7 +78,7 @@ def censored_median(sizes: np.ndarray) -> float:
 
 
 def median_difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Median over prompts of first − second, each censored value taken as infinite; pairs of two censored count as equal."""
+    """Median over prompts of first − second; a censored value is infinite, and two censored ones are equal."""
     first, second = (np.where(np.isnan(x), np.inf, x) for x in (first, second))
     with np.errstate(invalid="ignore"):
         difference = np.where(np.isinf(first) & np.isinf(second), 0.0, first - second)
@@ -130,6 +135,7 @@ def compare(sizes: xr.DataArray, group: str, reference: str, documents: np.ndarr
 
 def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
     """Several comparisons as one table of text, for a page."""
+
     def text(value) -> str:
         if isinstance(value, Interval):
             return f"{value:.3g}" if np.isfinite(value.value) else "beyond the range"
@@ -138,7 +144,9 @@ def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.Dat
     return pd.concat({" / ".join(key): table.map(text) for key, table in comparisons.items()})
 
 
-def auroc_between(curves: xr.DataArray, group: str, first: str, second: str, level: float, documents: np.ndarray) -> Interval:
+def auroc_between(
+    curves: xr.DataArray, group: str, first: str, second: str, level: float, documents: np.ndarray
+) -> Interval:
     """AUROC of the sizes at which curves [prompt, `group`, direction, size] of two members first reach `level`."""
     sizes = curves["size"].values
     crossings = (first_crossing(sizes, curves.sel({group: member}).values, level) for member in (first, second))

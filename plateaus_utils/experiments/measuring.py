@@ -1,0 +1,176 @@
+"""The two measurements that most experiments are made of: curves along paths, and threshold sizes."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+
+from ..directions import Draws, directions
+from ..effects import EFFECTS, measure
+from ..models import LanguageModel, describe
+from ..patching import Suffix
+from ..paths import MODES, UNITS
+from ..results import resumed
+from ..sensitivity import KL_THRESHOLD, find_thresholds
+from .setting import Setting, base_points
+
+PROMPTS_PER_SUFFIX = 16
+"""Prompts that share a stream; with 32 points of each, a batch is full."""
+
+GRIDS = {"sphere": np.arange(7.5, 180.1, 7.5), "straight": np.arange(0.1, 2.01, 0.1)}
+"""Sizes at which the threshold search looks for its bracket; the last is the limit beyond which a size is censored."""
+
+TOLERANCES = {"sphere": 0.5, "straight": 0.01}
+
+CURVE_EFFECTS = ("kl", "l2", "l2_normalized", "cosine", "cosine_normalized", "top_changed")
+
+
+def curves(
+    setting: Setting,
+    name: str,
+    *,
+    bases: Sequence[str] = ("real",),
+    kinds: Sequence[str] = ("random",),
+    mode: str = "sphere",
+    sizes: Sequence[float],
+    n_directions: int = 2,
+    effects: Sequence[str] = CURVE_EFFECTS,
+    pairing: str = "targets",
+) -> xr.Dataset:
+    """Effects along paths, for base kinds × direction kinds × directions × sizes.
+
+    Args:
+        mode: `straight` (sizes in units of the base's norm), `sphere` (degrees) or `absolute` (activation units).
+        pairing: `targets`: a direction leads from each base to the same targets; `directions`: every base of a prompt
+            gets the very direction vectors of the real base.
+
+    Returns:
+        One variable for each effect [prompt, base, kind, direction, size]. A base that is not real is inserted into its
+        prompt, and its effects are relative to the model run on that inserted base.
+    """
+    draws = setting.draws(n_directions)
+    grid = torch.tensor(np.asarray(sizes), dtype=torch.float32)
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        found = []
+        for base in bases:
+            at, vectors = _at_base(setting, base, kinds, draws, chunk, pairing)
+            points = MODES[mode](at[:, None, None].expand_as(vectors), vectors, grid)
+            effect = measure(suffix, points.flatten(1, -2), at[:, None], effects)
+            found.append(
+                xr.Dataset(
+                    {
+                        key: (("prompt", "kind", "direction", "size"), value[:, 0].view(points.shape[:-1]))
+                        for key, value in effect.items()
+                    }
+                )
+            )
+        return xr.concat(found, "base")
+
+    options = {
+        "bases": bases,
+        "kinds": kinds,
+        "mode": mode,
+        "sizes": list(map(float, sizes)),
+        "effects": effects,
+        "n_directions": n_directions,
+        "pairing": pairing,
+    }
+    result = in_chunks(setting, name, options, compute)
+    result = result.assign_coords(base=list(bases), kind=list(kinds), size=np.asarray(sizes, float))
+    result["size"].attrs = {"unit": UNITS[mode]}
+    for key in effects:
+        result[key].attrs = {"description": EFFECTS[key]}
+    return result.transpose("prompt", "base", "kind", "direction", "size")
+
+
+def threshold_sizes(
+    setting: Setting,
+    name: str,
+    *,
+    bases: Sequence[str] = ("real",),
+    kinds: Sequence[str] = ("random",),
+    mode: str = "sphere",
+    n_directions: int = 2,
+    effect: str = "kl",
+    level: float = KL_THRESHOLD,
+    grid: Sequence[float] | None = None,
+    tolerance: float | None = None,
+    pairing: str = "targets",
+) -> xr.Dataset:
+    """Threshold sizes by adaptive search, for base kinds × direction kinds × directions; arguments as for `curves`.
+
+    Returns:
+        `threshold` [prompt, base, kind, direction], NaN where censored at the attribute `limit`; and `evaluations`, how
+        many perturbed runs each took.
+    """
+    draws = setting.draws(n_directions)
+    grid = GRIDS[mode] if grid is None else grid
+    tolerance = TOLERANCES[mode] if tolerance is None else tolerance
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        found = []
+        for base in bases:
+            at, vectors = _at_base(setting, base, kinds, draws, chunk, pairing)
+
+            def effect_at(points: torch.Tensor, at=at) -> torch.Tensor:
+                return measure(suffix, points, at[:, None], (effect,))[effect][:, 0]
+
+            search = find_thresholds(
+                effect_at, MODES[mode], at, vectors.flatten(1, 2), level=level, grid=grid, tolerance=tolerance
+            )
+            shape, dims = vectors.shape[:-1], ("prompt", "kind", "direction")
+            found.append(
+                xr.Dataset(
+                    {
+                        "threshold": (dims, search.size.view(shape)),
+                        "evaluations": (dims, search.evaluations.view(shape)),
+                    }
+                )
+            )
+        return xr.concat(found, "base")
+
+    options = {
+        "bases": bases,
+        "kinds": kinds,
+        "mode": mode,
+        "n_directions": n_directions,
+        "effect": effect,
+        "level": float(level),
+        "grid": list(map(float, grid)),
+        "tolerance": tolerance,
+        "pairing": pairing,
+    }
+    result = in_chunks(setting, name, options, compute).assign_coords(base=list(bases), kind=list(kinds))
+    result["threshold"].attrs = {"unit": UNITS[mode], "effect": effect, "level": float(level), "limit": float(grid[-1])}
+    return result.transpose("prompt", "base", "kind", "direction")
+
+
+def _at_base(
+    setting: Setting, base: str, kinds: Sequence[str], draws: Draws, chunk: slice, pairing: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Base activations [n, d_model] and directions [n, kind, direction, d_model] of a chunk of prompts."""
+    at = base_points(setting, base)[chunk]
+    origin = at if pairing == "targets" else setting.base_activations[chunk]
+    return at, torch.stack([directions(kind, origin, draws[chunk]) for kind in kinds], 1)
+
+
+def in_chunks(
+    setting: Setting,
+    name: str,
+    options: dict,
+    compute: Callable[[Suffix, slice], xr.Dataset],
+    model: LanguageModel | None = None,
+) -> xr.Dataset:
+    """Compute a result chunk by chunk, each with the suffix of its prompts, unless it is stored."""
+    model = model or setting.model
+    result = resumed(
+        setting.folder,
+        name,
+        setting.determined_by | describe(model) | options,
+        setting.n_prompts,
+        PROMPTS_PER_SUFFIX,
+        lambda chunk: compute(Suffix(model, setting.bases.tokens[chunk], setting.hook_name), chunk),
+    )
+    return result.assign_coords(document=("prompt", setting.documents))
