@@ -26,6 +26,7 @@ from myst_nb import glue
 
 from plateaus_utils import claims, experiments, models, plotting, results, sensitivity, statistics
 from plateaus_utils.claims import Part
+from plateaus_utils.experiments import plateaus
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -57,7 +58,7 @@ print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}"
 # proper divergences between normalized distributions, in nats. Look for flat ground around the corners and walls between them.
 
 # %%
-planes = experiments.activation_plane(setting)
+planes = plateaus.activation_plane(setting)
 
 # %% mystnb={"figure": {"caption": "KL divergence to the nearest of three runs, over the plane through three real activations in the prompt of A; one plane, the first of those drawn at random. Left: as a surface, black lines mark the activations. Right: as a map in orthonormal coordinates of the plane, with the contour of 0.5 nats in white.", "name": "fig-plane"}}
 fig = plotting.plane(planes.kl[0], planes.corner_xy[0].values)
@@ -80,8 +81,8 @@ glue("n_planes", len(planes.prompt), display=False)
 # never with the clean prompt. From all three, paths lead towards the same Gaussian targets.
 
 # %%
-sphere = experiments.activation_plateaus(setting, "sphere")
-straight = experiments.activation_plateaus(setting, "straight")
+sphere = plateaus.activation_plateaus(setting, "sphere")
+straight = plateaus.activation_plateaus(setting, "straight")
 
 # %% mystnb={"figure": {"caption": "Sphere mode: KL divergence, L2 distance at the last block and cosine of the normalized stream against the angle, from real, Gaussian and isotropic bases towards the same Gaussian targets. Median and quartiles over prompts.", "name": "fig-sphere"}}
 fig = plotting.curve_panels(sphere.sel(pairing="targets"), "base", ["kl", "l2", "cosine_normalized"])
@@ -169,7 +170,7 @@ glue("auroc_reverses", "it reverses" if min(auroc_values) < 0.5 < max(auroc_valu
 # here half the median distance between the outputs of unrelated prompts, fixed before looking.
 
 # %%
-lengths = experiments.plateau_lengths(setting)
+lengths = plateaus.plateau_lengths(setting)
 limit = lengths.attrs["max_steps"]
 capped = lengths.steps.fillna(limit)
 steps = {str(kind): capped.sel(base=kind).values for kind in capped.base.values}
@@ -183,7 +184,7 @@ print({kind: f"{np.median(values):.0f} steps (median), {np.mean(values >= limit)
 # log-log curves over the three smallest sizes at which KL exceeds its noise floor of $10^{-6}$ nats.
 
 # %%
-small = experiments.small_perturbations(setting)
+small = plateaus.small_perturbations(setting)
 
 # %% mystnb={"figure": {"caption": "Growth of KL divergence and L2 distance at small sizes in straight mode, on logarithmic axes. Median and quartiles over prompts.", "name": "fig-small"}}
 fig = plotting.growth(small)
@@ -200,7 +201,7 @@ plotting.show(fig, "Log-log curves of KL and L2 against the size of small pertur
 networks = {"trained": None}
 networks |= {f"untrained ({name})": models.untrained(setting.model, std, seed)
              for name, std in models.initializer_ranges(setting.model).items()}
-pairs = {name: experiments.pair_paths(setting, f"pairs_{i}", network) for i, (name, network) in enumerate(networks.items())}
+pairs = {name: plateaus.pair_paths(setting, f"pairs_{i}", network) for i, (name, network) in enumerate(networks.items())}
 
 # %% mystnb={"figure": {"caption": "Relative distance of the last block's output from its start along paths between two real activations, linear (left) and along the great circle (right). Median and quartiles over prompts; dotted: a straight line.", "name": "fig-untrained"}}
 fig = plotting.pair_curves(pairs, "resid_post")

@@ -1,6 +1,7 @@
 """Tokens -> activations at a hook; a Gaussian model of them; and activations that are not real."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,34 +20,50 @@ def generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-@torch.no_grad()
 def collect(model: LanguageModel, tokens: torch.Tensor, hook_name: str, batch_size: int = 512) -> torch.Tensor:
-    """Activations of the last position at a hook, as the bridge reports them.
+    """Activations [n, d_model] of the last position at a hook; see `collect_hooks`."""
+    return collect_hooks(model, tokens, [hook_name], batch_size)[hook_name]
+
+
+@torch.no_grad()
+def collect_hooks(
+    model: LanguageModel, tokens: torch.Tensor, hook_names: Sequence[str], batch_size: int = 512
+) -> dict[str, torch.Tensor]:
+    """Activations of the last position at several hooks, as the bridge reports them, in one pass.
 
     Args:
+        model: the network.
         tokens: [n, seq_len] token ids.
-        hook_name: `blocks.{layer}.hook_resid_pre` or `blocks.{layer}.hook_resid_post`.
+        hook_names: each `blocks.{layer}.hook_resid_pre` or `blocks.{layer}.hook_resid_post`.
+        batch_size: sequences that run together.
 
     Returns:
-        [n, d_model], float32, on the CPU.
+        For each hook [n, d_model], float32, on the CPU.
 
     Raises:
-        ModelError: the hook does not exist.
+        ModelError: a hook does not exist.
         ActivationError: an activation is not finite.
     """
-    layer = model.layer_of(hook_name)
-    source, stop = (f"blocks.{layer - 1}.hook_resid_post", layer) if layer else ("blocks.0.hook_resid_pre", 1)
-    stop = stop if stop < model.n_layers else None
-    found = []
+    layers = {name: model.layer_of(name) for name in hook_names}
+    # The input of a block is the output of the one before, which lets the pass stop there.
+    sources = {name: f"blocks.{layer - 1}.hook_resid_post" if layer else name for name, layer in layers.items()}
+    stop = max([1, *layers.values()])
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in hook_names}
     for batch in tokens.split(batch_size):
-        _, cache = model.bridge.run_with_cache(batch.to(model.device), names_filter=[source], stop_at_layer=stop)
-        found.append(cache[source][:, -1].float().cpu())
-    activations = torch.cat(found)
-    if not activations.isfinite().all():
-        raise ActivationError(
-            f"The activations of {model.name} at {hook_name} contain NaN or infinite values; "
-            "load it in float32 or choose another layer."
+        _, cache = model.bridge.run_with_cache(
+            batch.to(model.device),
+            names_filter=list(sources.values()),
+            stop_at_layer=stop if stop < model.n_layers else None,
         )
+        for name, source in sources.items():
+            found[name].append(cache[source][:, -1].float().cpu())
+    activations = {name: torch.cat(parts) for name, parts in found.items()}
+    for name, values in activations.items():
+        if not values.isfinite().all():
+            raise ActivationError(
+                f"The activations of {model.name} at {name} contain NaN or infinite values; "
+                "load it in float32 or choose another layer."
+            )
     return activations
 
 

@@ -35,9 +35,16 @@ class Draws:
 
 
 def draw(bases: torch.Tensor, others: torch.Tensor, gaussian: Gaussian, k: int, rng: torch.Generator) -> Draws:
-    """Draw k targets of each sort for every base [n, d_model]; real ones are `others`, none twice for one base."""
+    """Draw k targets of each sort for every base [n, d_model]; real ones are `others`, none twice for one base.
+
+    An activation with the base's own norm is passed over as a real target: at the input of the first block it is the same
+    token's embedding, the base itself, and leads nowhere.
+    """
     n, d = bases.shape
-    chosen = torch.stack([torch.randperm(len(others), generator=rng)[: 2 * k] for _ in range(n)])
+    norms, own = others.norm(dim=-1), bases.norm(dim=-1, keepdim=True)
+    distinct = (norms - own).abs() > 1e-5 * own
+    orders = (torch.randperm(len(others), generator=rng) for _ in range(n))
+    chosen = torch.stack([order[keep[order]][: 2 * k] for order, keep in zip(orders, distinct, strict=True)])
     samples = gaussian.sample(2 * n * k, rng).view(2, n, k, d)
     naive = isotropic(bases[:, None].expand(n, k, d), rng)
     return Draws(
@@ -68,5 +75,10 @@ KINDS: dict[str, Callable[[torch.Tensor, Draws], torch.Tensor]] = {
 
 
 def directions(kind: str, bases: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """Directions [n, k, d_model] of one kind at the bases [n, d_model]; not normalized, since paths are."""
+    """Directions [n, k, d_model] of one kind at the bases [n, d_model]; not normalized, since paths are.
+
+    A minus sign in front of a kind reverses it: `-real-other` leads away from the target.
+    """
+    if kind.startswith("-"):
+        return -directions(kind[1:], bases, draws)
     return KINDS[kind](bases[:, None], draws)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from .errors import ParameterError
 from .patching import Readout, Suffix
 
 EFFECTS = {
@@ -34,7 +35,14 @@ def measure(
     Returns:
         For each name a float32 tensor [n_prompts, n_points] on the CPU, with an axis n_references before the last if
         `references` was given.
+
+    Raises:
+        ParameterError: a name is no effect.
     """
+    if unknown := set(names) - set(EFFECTS):
+        raise ParameterError(
+            f"There is no effect named {', '.join(sorted(unknown))}; choose from {', '.join(EFFECTS)}."
+        )
     compared = suffix.base.unsqueeze(1) if references is None else references.to(suffix.base)
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for part in suffix.batches(points.shape[1]):
@@ -74,9 +82,12 @@ def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tenso
     p = log_p.exp()
     z = logits_q - logits_p
     z = z - (p * z).sum(-1, keepdim=True)
-    if z.amax() > 60:  # the exponential would overflow; here nothing small is lost
-        return torch.logsumexp(log_p + z, -1)
-    return torch.log1p((p * (z.expm1() - z)).sum(-1))
+    overflows = z.amax(-1) > 60
+    if not overflows.any():
+        return torch.log1p((p * (z.expm1() - z)).sum(-1))
+    near = torch.log1p((p * (z.clamp_max(60).expm1() - z)).sum(-1))
+    # Where the exponential would overflow, the divergence is large enough for a formula that loses what is small.
+    return torch.where(overflows, torch.logsumexp(log_p + z, -1).clamp_min(0), near)
 
 
 _LOGIT_EFFECTS = {

@@ -105,7 +105,7 @@ class LanguageModel:
 
     @property
     def read_offs(self) -> dict[str, str]:
-        """Where effects are read: hooks of the last block's output, of the normalized final stream, and of the logits."""
+        """Where effects are read: hooks of the last block's output, the normalized final stream, and the logits."""
         return {
             "resid_post": f"blocks.{self.n_layers - 1}.hook_resid_post",
             "normalized": "ln_final.hook_normalized",
@@ -153,15 +153,19 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     Raises:
         ModelError: the model is unknown, cannot be reached or read, or is not supported.
     """
+    precision = getattr(torch, dtype, None)
+    if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
+        raise ModelError(f"There is no floating-point type '{dtype}'; use 'float32'.")
+    place = _device(device)
     folder = local_folder(name)
-    network, tokenizer = _read(name, folder, getattr(torch, dtype))
-    network.to(_device(device))
+    network, tokenizer = _read(name, folder, precision)
+    network.to(place)
     revision = _fingerprint(folder) if folder else getattr(network.config, "_commit_hash", None) or "unknown"
     return _assemble(name, network, tokenizer, revision)
 
 
 def untrained(model: LanguageModel, initializer_range: float, seed: int = 0) -> LanguageModel:
-    """The same architecture with fresh weights, by its own initialization at `initializer_range` (a standard deviation)."""
+    """The same architecture with fresh weights, by its own initialization with standard deviation `initializer_range`."""
     config = copy.deepcopy(model.core.config)
     config.initializer_range = initializer_range
     config._attn_implementation = "eager"
@@ -217,7 +221,12 @@ def _first_line(error: Exception) -> str:
 
 def _device(device: str) -> torch.device:
     if device != "auto":
-        return torch.device(device)
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"The device '{device}' is not on this machine ({_first_line(error)}); use 'auto' or 'cpu'."
+            ) from error
     return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 

@@ -1,4 +1,4 @@
-"""The engine: continue a forward pass from patched activations, exactly, repeating nothing that the patch cannot change.
+"""The engine: continue a forward pass from patched activations, exactly, repeating nothing that a patch cannot change.
 
 Attention is causal, so the keys and values of the positions before the first patched one do not depend on the patch,
 and neither do the blocks before the patched hook. The clean run keeps those keys and values, one copy for each prompt.
@@ -270,7 +270,7 @@ class _Network:
         self.parameters = inspect.signature(self.core.forward).parameters
 
     def run(self, stream: torch.Tensor, layer: int, start: int, attention) -> tuple[torch.Tensor, torch.Tensor]:
-        """Send rows [rows, r, d_model] through the blocks from `layer` on; last position's logits and last block's output."""
+        """Send rows [rows, r, d_model] through blocks `layer` on; the last position's logits and last block's output."""
         found = []
         entry = self.blocks[layer] if layer < len(self.blocks) else self.final_norm
         with ExitStack() as stack:

@@ -60,7 +60,7 @@ def slerp_pair(start: torch.Tensor, end: torch.Tensor, t: torch.Tensor) -> torch
     """
     _require_finite(start, end)
     message = "An end of the path has zero length, so it has no direction."
-    a, b = _unit(start, message).double(), _unit(end, message).double()
+    a, b = _unit(start.double(), message), _unit(end.double(), message)
     angle = torch.acos((a * b).sum(-1).clamp(-1, 1))[..., None, None]
     if (angle > torch.pi - PARALLEL).any():
         raise ActivationError("The ends of the path point in opposite ways, so no great circle joins them.")

@@ -144,11 +144,20 @@ def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) 
     columns = set(next(iter(dataset), {}))
     if "input_ids" in columns:
         for row in dataset:
+            if max(row["input_ids"], default=0) >= len(tokenizer):
+                raise CorpusError(
+                    f"The corpus is tokenized for another model: it holds the id {max(row['input_ids'])}, but the "
+                    f"tokenizer has {len(tokenizer)} tokens; use a corpus of text."
+                )
             is_text = itertools.groupby(row["input_ids"], lambda token: token != tokenizer.eos_token_id)
             yield from (list(group) for keep, group in is_text if keep)
     elif "text" in columns:
         for row in dataset:
-            yield tokenizer(row["text"], add_special_tokens=False, verbose=False)["input_ids"]
+            if not isinstance(row["text"], str | None):
+                raise CorpusError(
+                    f"The column 'text' of the corpus holds {type(row['text']).__name__} values; it must hold text."
+                )
+            yield tokenizer(row["text"] or "", add_special_tokens=False, verbose=False)["input_ids"]
     else:
         raise CorpusError(
             "The corpus has no 'text' and no 'input_ids' column"
@@ -172,7 +181,8 @@ def open_corpus(corpus: str) -> datasets.Dataset | datasets.IterableDataset:
         return _local_file(path)
     try:
         if path.is_dir():
-            return datasets.load_from_disk(str(path))
+            saved = datasets.load_from_disk(str(path))
+            return saved["train"] if isinstance(saved, datasets.DatasetDict) else saved
         return datasets.load_dataset(corpus, split="train", streaming=True)
     except Exception as error:  # datasets and huggingface_hub raise a dozen unrelated types here
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -45,7 +45,7 @@ def code_hash(compute: Callable | None = None) -> str:
     """SHA-256 of the modules that all results share, and of the one that defines `compute`."""
     paths = [Path(__file__).parent / f"{name}.py" for name in SHARED]
     if compute is not None:
-        paths.append(Path(inspect.getfile(compute)))
+        paths.append(Path(inspect.getfile(inspect.unwrap(compute))))
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())
@@ -120,8 +120,10 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     Raises:
         ResultError: no space is left, or the folder cannot be written.
     """
+    # Through memory: the HDF5 library calls a full disk an "HDF error" without a number.
+    content = dataset.assign_attrs(content_sha256=_content_hash(dataset)).to_netcdf(engine="netcdf4")
     with replacing(path) as temporary:
-        dataset.assign_attrs(content_sha256=_content_hash(dataset)).to_netcdf(temporary, engine="netcdf4")
+        temporary.write_bytes(content)
 
 
 def load(path: Path) -> xr.Dataset:

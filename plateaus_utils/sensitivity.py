@@ -1,4 +1,4 @@
-"""Curve -> numbers: where it crosses a threshold, how wide and steep its rise is; and the crossing without the curve."""
+"""Curve -> numbers: where it crosses a threshold, how wide and steep it rises; and the crossing without the curve."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,6 +104,27 @@ def exponent(sizes: np.ndarray, values: np.ndarray, kl: np.ndarray, n_points: in
     return np.where(enough, (x * y).sum(-1) / (x * x).sum(-1), np.nan)
 
 
+def quadratic_kl(gram: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """KL on the sphere if it were exactly its quadratic form at the base.
+
+    Half the Fisher form of the chord x(θ) − b = (cos θ − 1)·b + sin θ·‖b‖u⊥, whose two vectors have the Gram matrix `gram`
+    [..., 2, 2]: the covariance, under the base's next-token distribution, of the logits' derivatives along them.
+
+    Returns:
+        [..., n_sizes] nats.
+    """
+    theta = np.deg2rad(np.asarray(degrees, float))
+    chord = np.stack([np.cos(theta) - 1, np.sin(theta)])
+    return 0.5 * np.einsum("is,...ij,js->...s", chord, np.asarray(gram, float), chord)
+
+
+def excess_flatness(kl: np.ndarray, gram: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Measured over predicted KL at the same angle [..., n_sizes]: 1 for an exact quadratic, below 1 if flatter."""
+    predicted = quadratic_kl(gram, degrees)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(predicted > 0, kl / predicted, np.nan)
+
+
 # The crossing, found without the curve ------------------------------------------------------------------------------
 
 
@@ -145,10 +166,14 @@ def find_thresholds(
         grid: increasing sizes, without 0; the last is the limit.
 
     Raises:
-        ActivationError: the effect is not finite somewhere.
+        ActivationError: the effect is not finite somewhere, or the level or the tolerance is impossible.
     """
     n, k = directions.shape[:2]
     root_level = torch.as_tensor(level, dtype=torch.float64).expand(n).sqrt()[:, None].expand(n, k)
+    if not (root_level >= 0).all() or not tolerance > 0:
+        raise ActivationError(
+            f"A threshold search needs a level from 0 up and a tolerance above 0, not {level} and {tolerance}."
+        )
     steps = torch.as_tensor(grid, dtype=torch.float64)
     low, high = torch.zeros(n, k, dtype=torch.float64), torch.full((n, k), torch.inf, dtype=torch.float64)
     at_low, at_high = -root_level.clone(), torch.full((n, k), torch.nan, dtype=torch.float64)
@@ -188,7 +213,7 @@ def _evaluate(effect, path, bases, directions, size, active) -> torch.Tensor:
     chosen = torch.gather(directions, 1, order[..., None].expand(-1, -1, directions.shape[-1]))
     sizes = torch.gather(size, 1, order).where(torch.gather(active, 1, order), 0.0).to(directions.dtype)
     points = path(bases[:, None].expand_as(chosen), chosen, sizes[..., None]).squeeze(2)
-    values = effect(points).double()
+    values = effect(points).double().clamp_min(0)  # rounding may leave a zero divergence just below it
     if not values.isfinite().all():
         raise ActivationError("The effect of a perturbation is not finite; run the model in float32.")
     return torch.zeros_like(size).scatter(1, order, values)

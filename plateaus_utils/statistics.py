@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from .sensitivity import first_crossing
 
@@ -32,15 +36,17 @@ def bootstrap(
     statistic: Callable[..., float],
     *samples: np.ndarray,
     documents: np.ndarray | None = None,
+    two_way: bool = False,
     n_boot: int = N_BOOT,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap of a statistic of paired samples, over prompts :cite:p:`efron1993bootstrap`.
+    """Percentile bootstrap of a statistic of samples, over prompts :cite:p:`efron1993bootstrap`.
 
     Args:
-        statistic: called with the samples, resampled together along their first axis.
+        statistic: called with the samples, whose first axis is resampled together.
         samples: arrays [n_prompts, ...].
         documents: [n_prompts] documents to resample instead of single prompts.
+        two_way: resample the second axis (directions) as well, for each prompt and sample anew.
 
     Returns:
         The statistic of the samples themselves, with the central 95 % of its values under resampling. NaN values
@@ -55,7 +61,10 @@ def bootstrap(
             index = rng.integers(n, size=n)
         else:
             index = np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])
-        values[i] = statistic(*(sample[index] for sample in samples))
+        drawn = [sample[index] for sample in samples]
+        if two_way:
+            drawn = [np.take_along_axis(x, rng.integers(x.shape[1], size=x.shape), 1) for x in drawn]
+        values[i] = statistic(*drawn)
     low, high = _central(values)
     return Interval(float(statistic(*samples)), low, high, n)
 
@@ -94,6 +103,48 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     ranks = stats.rankdata(np.where(np.isnan(scores), np.inf, scores))
     n = positive.size
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * negative.size))
+
+
+def within_prompt_auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """AUROC of sizes [n_prompts, k] against [n_prompts, m], taken inside each prompt and averaged over prompts."""
+    first, second = (np.where(np.isnan(x), np.inf, x) for x in (positive, negative))
+    above = first[:, :, None] > second[:, None, :]
+    ties = first[:, :, None] == second[:, None, :]
+    return float((above + 0.5 * ties).mean())
+
+
+def paired_ratio(first: np.ndarray, second: np.ndarray) -> float:
+    """Median over prompts of first / second, each the median over a prompt's directions; censored sizes are infinite."""
+    first, second = (np.median(np.where(np.isnan(x), np.inf, x), axis=1) for x in (first, second))
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(np.isinf(first) & np.isinf(second), 1.0, first / second)
+    return float(np.median(ratio))
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Rank correlation; NaN counts as beyond every number."""
+    first, second = (stats.rankdata(np.where(np.isnan(x), np.inf, x)) for x in (first, second))
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def held_out_scores(positive: np.ndarray, negative: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a logistic regression on whole curves, each from a fit that has not seen the curve's document.
+
+    Args:
+        positive, negative: features [n_prompts, k, n_features] of the two kinds.
+        documents: [n_prompts].
+
+    Returns:
+        Decision values [n_prompts, k] for either kind.
+    """
+    n, k, width = positive.shape
+    features = np.concatenate([positive.reshape(-1, width), negative.reshape(-1, width)])
+    kinds = np.repeat([1, 0], n * k)
+    groups = np.tile(np.repeat(documents, k), 2)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    folds = GroupKFold(min(10, len(np.unique(documents))))
+    scores = cross_val_predict(classifier, features, kinds, groups=groups, cv=folds, method="decision_function")
+    return scores[: n * k].reshape(n, k), scores[n * k :].reshape(n, k)
 
 
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """The two measurements that most experiments are made of: curves along paths, and threshold sizes."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..models import LanguageModel, describe
 from ..patching import Suffix
 from ..paths import MODES, UNITS
 from ..results import resumed
-from ..sensitivity import KL_THRESHOLD, find_thresholds
+from ..sensitivity import KL_THRESHOLD, Thresholds, find_thresholds
 from .setting import Setting, base_points
 
 PROMPTS_PER_SUFFIX = 16
@@ -114,18 +115,13 @@ def threshold_sizes(
         for base in bases:
             at, vectors = _at_base(setting, base, kinds, draws, chunk, pairing)
 
-            def effect_at(points: torch.Tensor, at=at) -> torch.Tensor:
-                return measure(suffix, points, at[:, None], (effect,))[effect][:, 0]
-
-            search = find_thresholds(
-                effect_at, MODES[mode], at, vectors.flatten(1, 2), level=level, grid=grid, tolerance=tolerance
-            )
-            shape, dims = vectors.shape[:-1], ("prompt", "kind", "direction")
+            search = thresholds_along(suffix, at, vectors, mode, effect, level, grid, tolerance)
+            dims = ("prompt", "kind", "direction")
             found.append(
                 xr.Dataset(
                     {
-                        "threshold": (dims, search.size.view(shape)),
-                        "evaluations": (dims, search.evaluations.view(shape)),
+                        "threshold": (dims, search.size),
+                        "evaluations": (dims, search.evaluations),
                     }
                 )
             )
@@ -147,6 +143,30 @@ def threshold_sizes(
     return result.transpose("prompt", "base", "kind", "direction")
 
 
+def thresholds_along(
+    suffix: Suffix,
+    at: torch.Tensor,
+    vectors: torch.Tensor,
+    mode: str = "sphere",
+    effect: str = "kl",
+    level: float = KL_THRESHOLD,
+    grid: Sequence[float] | None = None,
+    tolerance: float | None = None,
+) -> Thresholds:
+    """Threshold sizes of directions [n_prompts, ..., d_model] at bases [n_prompts, d_model], shaped like the directions."""
+    search = find_thresholds(
+        lambda points: measure(suffix, points, at[:, None], (effect,))[effect][:, 0],
+        MODES[mode],
+        at,
+        vectors.flatten(1, -2),
+        level=level,
+        grid=GRIDS[mode] if grid is None else grid,
+        tolerance=TOLERANCES[mode] if tolerance is None else tolerance,
+    )
+    shape = vectors.shape[:-1]
+    return Thresholds(search.size.view(shape), search.evaluations.view(shape))
+
+
 def _at_base(
     setting: Setting, base: str, kinds: Sequence[str], draws: Draws, chunk: slice, pairing: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,12 +185,17 @@ def in_chunks(
 ) -> xr.Dataset:
     """Compute a result chunk by chunk, each with the suffix of its prompts, unless it is stored."""
     model = model or setting.model
+
+    @functools.wraps(compute)  # so that the module that defines `compute` is part of the result's key
+    def with_suffix(chunk: slice) -> xr.Dataset:
+        return compute(Suffix(model, setting.bases.tokens[chunk], setting.hook_name), chunk)
+
     result = resumed(
         setting.folder,
         name,
         setting.determined_by | describe(model) | options,
         setting.n_prompts,
         PROMPTS_PER_SUFFIX,
-        lambda chunk: compute(Suffix(model, setting.bases.tokens[chunk], setting.hook_name), chunk),
+        with_suffix,
     )
     return result.assign_coords(document=("prompt", setting.documents))

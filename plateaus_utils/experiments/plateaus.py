@@ -18,7 +18,7 @@ PLATEAU_SIZES = {"sphere": np.linspace(0, 180, 25), "straight": np.linspace(0, 2
 
 
 def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> xr.Dataset:
-    """The report's first experiment :cite:p:`heimersheim2024plateaus`: the same random targets from three kinds of base.
+    """The report's first experiment :cite:p:`heimersheim2024plateaus`: random targets from three kinds of base.
 
     Returns:
         Curves and `threshold` with a dimension `pairing`: `targets` (the same for every base of a prompt) and
@@ -133,22 +133,25 @@ PAIR_PATHS = {"linear": (linear_pair, 50), "slerp": (slerp_pair, 50)}
 """Interpolation -> path and number of points, as published :cite:p:`janiak2024stable,shinkle2025plateaus`."""
 
 
-def pair_paths(setting: Setting, name: str, model: LanguageModel | None = None) -> xr.Dataset:
+def pair_paths(
+    setting: Setting, name: str, model: LanguageModel | None = None, ends: torch.Tensor | None = None
+) -> xr.Dataset:
     """Paths from each base to one real activation of an unrelated prompt, everything run in the base's prompt.
 
     Args:
         model: another model of the same shape and tokenizer, with its own activations; the setting's by default.
+        ends: [n_prompts] which of the other prompts' activations the paths lead to; drawn at random by default.
 
     Returns:
         `from_start` and `from_end` [prompt, interpolation, read, t]: L2 distances of the read-off from its values at
         the two ends, at the last block's output (`resid_post`) and in the normalized final stream (`normalized`).
     """
     model = model or setting.model
-    chosen = setting.draws(1, "pairs").real_index[:, 0]
-    ends = collect(model, setting.others.tokens[chosen], setting.hook_name)
+    chosen = setting.draws(1, "pairs").real_index[:, 0] if ends is None else ends
+    targets = collect(model, setting.others.tokens[chosen], setting.hook_name)
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
-        start, end = suffix.base.cpu(), ends[chunk]
+        start, end = suffix.base.cpu(), targets[chunk]
         found = []
         for path, n_points in PAIR_PATHS.values():
             points = path(start, end, torch.linspace(0, 1, n_points))
@@ -164,7 +167,7 @@ def pair_paths(setting: Setting, name: str, model: LanguageModel | None = None) 
             )
         return xr.concat(found, "interpolation")
 
-    result = in_chunks(setting, name, {"interpolations": list(PAIR_PATHS)}, compute, model)
+    result = in_chunks(setting, name, {"interpolations": list(PAIR_PATHS), "ends": chosen.tolist()}, compute, model)
     return result.assign_coords(
         interpolation=list(PAIR_PATHS), read=["resid_post", "normalized"], t=np.linspace(0, 1, 50)
     )

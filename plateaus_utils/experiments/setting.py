@@ -1,6 +1,7 @@
 """What is studied: a model, a hook, and the prompts and activations that every experiment of a chapter shares."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ..activations import Gaussian, collect, generator, isotropic
+from ..activations import Gaussian, collect, collect_hooks, generator, isotropic
 from ..directions import Draws, draw
 from ..models import LanguageModel, describe, load_model
 from ..prompts import Prompts, load_prompts
@@ -42,6 +43,15 @@ class Setting:
     def documents(self) -> np.ndarray:
         """[n_prompts] the document of each base, for resampling."""
         return self.bases.documents
+
+    def first(self, n: int) -> "Setting":
+        """The same setting with only its first n bases."""
+        return dataclasses.replace(
+            self,
+            bases=self.bases[:n],
+            base_activations=self.base_activations[:n],
+            determined_by=self.determined_by | {"n_used": n},
+        )
 
     def draws(self, k: int, purpose: str = "directions") -> Draws:
         """K targets of each sort for every base; the same for every experiment that asks for the same purpose and k."""
@@ -146,18 +156,94 @@ def prepare_at(
     )
 
 
+def prepare_layers(
+    model: LanguageModel,
+    results_dir: str,
+    layers: Sequence[int],
+    *,
+    corpus: str,
+    seq_len: int,
+    n_prompts: int,
+    n_others: int,
+    seed: int,
+    prepend_bos: bool,
+) -> dict[int, Setting]:
+    """Settings at the inputs of several blocks, on the same prompts; the covariances are shrunk, for few activations."""
+    hooks = {layer: f"blocks.{layer}.hook_resid_pre" for layer in layers}
+    pools = load_prompts(
+        corpus,
+        model.tokenizer,
+        n_prompts,
+        n_others,
+        seq_len=seq_len,
+        seed=seed,
+        prepend_bos=prepend_bos,
+        n_ctx=model.n_ctx,
+    )
+    shared = describe(model) | {
+        "corpus": corpus, "hook_name": list(hooks.values()), "seq_len": seq_len, "seed": seed,
+        "prepend_bos": prepend_bos, "n_others": n_others,
+    }  # fmt: skip
+    stored = resumed(
+        results_folder(results_dir), "activations_by_layer", shared, n_others, n_others,
+        lambda _: xr.Dataset(
+            {f"layer_{i}": (("other", "d_model"), v)
+             for i, v in zip(hooks, collect_hooks(model, pools.others.tokens, [*hooks.values()]).values(), strict=True)}
+        ),
+    )  # fmt: skip
+    bases = collect_hooks(model, pools.bases.tokens, [*hooks.values()])
+    settings = {}
+    for layer, hook in hooks.items():
+        others = torch.from_numpy(stored[f"layer_{layer}"].values)
+        settings[layer] = Setting(
+            model, hook, pools.bases, pools.others, bases[hook], others, Gaussian.fit(others, shrinkage=True), seed,
+            results_folder(results_dir), shared | {"hook_name": hook, "n_prompts": n_prompts, "shrinkage": True},
+        )  # fmt: skip
+    return settings
+
+
 def base_points(setting: Setting, kind: str) -> torch.Tensor:
-    """Base activations [n_prompts, d_model] of one kind, each to be inserted into its prompt.
-
-    `real`: the prompt's own. `random`: a Gaussian sample with the mean and covariance of real activations. `naive`: an
-    isotropic Gaussian vector with the real one's norm.
-    """
-    rng = generator(setting.seed, f"base/{kind}")
-    return _BASES[kind](setting, rng)
+    """Base activations [n_prompts, d_model] of one kind (a key of BASES), each to be inserted into its prompt."""
+    return BASES[kind](setting, generator(setting.seed, f"base/{kind}"))
 
 
-_BASES: dict[str, Callable[[Setting, torch.Generator], torch.Tensor]] = {
+def same_token_index(setting: Setting, rng: torch.Generator) -> torch.Tensor:
+    """[n_prompts] one of the other activations whose prompt ends in the same token as the base's, -1 where there is none."""
+    last = setting.others.tokens[:, -1]
+    found = [torch.nonzero(last == token).flatten() for token in setting.bases.tokens[:, -1]]
+    picks = torch.rand(len(found), generator=rng)
+    return torch.tensor([int(f[int(p * len(f))]) if len(f) else -1 for f, p in zip(found, picks, strict=True)])
+
+
+def _some_other(setting: Setting, rng: torch.Generator) -> torch.Tensor:
+    return setting.other_activations[torch.randperm(len(setting.others), generator=rng)[: setting.n_prompts]]
+
+
+def _same_token(setting: Setting, rng: torch.Generator) -> torch.Tensor:
+    # A base whose token ends no other prompt keeps its own activation; `same_token_index` tells which.
+    index = same_token_index(setting, rng)
+    return torch.where((index >= 0)[:, None], setting.other_activations[index], setting.base_activations)
+
+
+def _permuted_scores(setting: Setting, rng: torch.Generator) -> torch.Tensor:
+    """Each principal component takes its score from another real activation: real marginals, no joint structure."""
+    vectors, mean = setting.gaussian.eigenvectors.float(), setting.gaussian.mean.float()
+    scores = (setting.other_activations - mean) @ vectors
+    rows = torch.randint(len(scores), (setting.n_prompts, scores.shape[1]), generator=rng)
+    return mean + scores.gather(0, rows) @ vectors.T
+
+
+BASES: dict[str, Callable[[Setting, torch.Generator], torch.Tensor]] = {
     "real": lambda setting, _: setting.base_activations,
     "random": lambda setting, rng: setting.gaussian.sample(setting.n_prompts, rng),
     "naive": lambda setting, rng: isotropic(setting.base_activations, rng),
+    "same token": _same_token,
+    "foreign": _some_other,
+    "midpoint": lambda setting, rng: (_some_other(setting, rng) + _some_other(setting, rng)) / 2,
+    "permuted scores": _permuted_scores,
+    "mean": lambda setting, _: setting.gaussian.mean.float().expand(setting.n_prompts, -1),
 }
+"""Kind of base -> activations [n_prompts, d_model]. `real`: the prompt's own. `random`: a Gaussian sample with the mean and
+covariance of real activations. `naive`: an isotropic Gaussian vector with the real one's norm. The others are controls:
+`same token`: a real one of another prompt with the same last token; `foreign`: of any other prompt; `midpoint` of two
+real ones; `permuted scores`: a real one's principal component scores, each from another activation; the dataset `mean`."""

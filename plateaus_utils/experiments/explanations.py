@@ -1,0 +1,173 @@
+"""Trivial explanations: experiments whose outcome would explain plateaus and sensitive directions away."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+
+from ..activations import Gaussian, collect
+from ..directions import directions
+from ..effects import measure
+from ..models import describe, untrained
+from ..patching import Suffix
+from .measuring import curves, in_chunks, threshold_sizes
+from .setting import BASES, Setting, base_points
+
+N_SHRUNK = 4000
+"""Activations behind a Gaussian away from the default layer, whose covariance is shrunk."""
+
+UNTRAINED_SIZES = np.linspace(0, 180, 13)
+
+
+def sweep_layers(n_layers: int) -> list[int]:
+    """The layers of the sweep: the first three, then about every fifth, and the last."""
+    return sorted({0, 1, 2, *range(4, n_layers - 1, max(2, n_layers // 5)), n_layers - 1} & set(range(n_layers)))
+
+
+def layer_thresholds(settings: dict[int, Setting], n_prompts: int) -> xr.Dataset:
+    """Threshold angles at the inputs of several blocks, for both effects of the report.
+
+    Returns:
+        `plateau` [layer, prompt, base, direction]: random directions from real and Gaussian bases; `direction`
+        [layer, prompt, kind, direction]: random and real-other directions from real bases.
+    """
+    found = []
+    for layer, setting in settings.items():
+        few = setting.first(n_prompts)
+        plateau = threshold_sizes(few, f"layer_{layer}_plateau", bases=("real", "random"))
+        kinds = threshold_sizes(few, f"layer_{layer}_directions", kinds=("random", "real-other"))
+        found.append(
+            xr.Dataset(
+                {
+                    "plateau": plateau.threshold.isel(kind=0, drop=True),
+                    "direction": kinds.threshold.isel(base=0, drop=True),
+                }
+            )
+        )
+    return xr.concat(found, xr.Variable("layer", list(settings)))
+
+
+def base_controls(setting: Setting) -> xr.Dataset:
+    """Threshold angles of random directions around every kind of base, and the entropy of the output there."""
+    kinds = tuple(BASES)
+    result = threshold_sizes(setting, "base_controls", bases=kinds).isel(kind=0, drop=True)
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        points = torch.stack([base_points(setting, kind)[chunk] for kind in kinds], 1)
+        return xr.Dataset({"entropy": (("prompt", "base"), measure(suffix, points, names=("entropy",))["entropy"])})
+
+    return result.merge(in_chunks(setting, "base_entropy", {"bases": kinds}, compute))
+
+
+def natural_variation(setting: Setting, n_swaps: int = 4) -> xr.Dataset:
+    """What swapping an activation for another real one does: of the same last token, and of any prompt.
+
+    Returns:
+        `angle` (degrees), `distance` (norms of the base) and `kl` [prompt, swap, sort], with `sort` one of `same token` and
+        `any`; NaN where the token ends fewer other prompts.
+    """
+    last = setting.others.tokens[:, -1]
+    same = [torch.nonzero(last == token).flatten()[:n_swaps] for token in setting.bases.tokens[:, -1]]
+    padded = torch.stack([torch.cat([f, f.new_full((n_swaps - len(f),), -1)]) for f in same])
+    index = torch.stack([padded, setting.draws(n_swaps, "swaps").real_index], -1)
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        base = setting.base_activations[chunk, None, None]
+        chosen = index[chunk]
+        swapped = torch.where((chosen >= 0)[..., None], setting.other_activations[chosen], base)
+        kl = measure(suffix, swapped.flatten(1, 2))["kl"].view(chosen.shape)
+        values = {
+            "angle": torch.rad2deg(torch.cosine_similarity(swapped, base, dim=-1).clamp(-1, 1).acos()),
+            "distance": (swapped - base).norm(dim=-1) / base.norm(dim=-1),
+            "kl": kl,
+        }
+        return xr.Dataset({k: (("prompt", "swap", "sort"), v.where(chosen >= 0, torch.nan)) for k, v in values.items()})
+
+    result = in_chunks(setting, "natural_variation", {"n_swaps": n_swaps}, compute)
+    return result.assign_coords(sort=["same token", "any"])
+
+
+def untrained_setting(setting: Setting, initializer_range: float) -> Setting:
+    """The same prompts for a network with fresh weights, with its own activations and Gaussian."""
+    model = untrained(setting.model, initializer_range, setting.seed)
+    others = setting.others[:N_SHRUNK]
+    activations = collect(model, others.tokens, setting.hook_name)
+    return dataclasses.replace(
+        setting,
+        model=model,
+        others=others,
+        base_activations=collect(model, setting.bases.tokens, setting.hook_name),
+        other_activations=activations,
+        gaussian=Gaussian.fit(activations, shrinkage=True),
+        determined_by=setting.determined_by | describe(model),
+    )
+
+
+def both_effects(setting: Setting, name: str) -> dict[str, xr.Dataset]:
+    """Curves in sphere mode for both effects of the report: by base with random directions, by direction from real bases."""
+    options = {"sizes": UNTRAINED_SIZES, "n_directions": 1, "effects": ("kl", "l2")}
+    return {
+        "base": curves(setting, f"{name}_bases", bases=("real", "random"), **options).isel(kind=0, drop=True),
+        "kind": curves(setting, f"{name}_kinds", kinds=("random", "real-other"), **options).isel(base=0, drop=True),
+    }
+
+
+def local_quadratic(
+    setting: Setting, bases: Sequence[str], kinds: Sequence[str], n_directions: int = 2
+) -> xr.DataArray:
+    """The quadratic form of KL at the base along sphere paths, from Jacobian-vector products through the suffix.
+
+    KL(b ‖ b + δ) = ½ δᵀFδ + O(δ³) with F the Fisher information of the next-token distribution, so that δᵀFδ is the variance,
+    under that distribution, of the logits' derivative along δ :cite:p:`amari1998natural,martens2020natural`.
+
+    Returns:
+        [prompt, base, kind, direction, i, j] Gram matrices of b and ‖b‖u⊥ under F, for `sensitivity.quadratic_kl`.
+    """
+    draws = setting.draws(n_directions)
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        grams = []
+        for base in bases:
+            at = base_points(setting, base)[chunk].to(suffix.base)
+            vectors = torch.stack([directions(kind, at.cpu(), draws[chunk]) for kind in kinds], 1).to(at)
+            grams.append(_fisher_gram(suffix, at, vectors).cpu())
+        return xr.Dataset({"gram": (("prompt", "base", "kind", "direction", "i", "j"), torch.stack(grams, 1))})
+
+    options = {"bases": bases, "kinds": kinds, "n_directions": n_directions}
+    result = in_chunks(setting, f"local_quadratic_{'_'.join(bases)}", options, compute)
+    return result.assign_coords(base=list(bases), kind=list(kinds)).gram
+
+
+def _fisher_gram(suffix: Suffix, at: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """[n, kind, direction, 2, 2] from bases [n, d_model] and directions [n, kind, direction, d_model]."""
+    norm = at.norm(dim=-1, keepdim=True)[:, None, None]
+    radial = at[:, None, None] / norm
+    tangent = vectors - (vectors * radial).sum(-1, keepdim=True) * radial
+    across = norm * tangent / tangent.norm(dim=-1, keepdim=True)
+    tangents = torch.cat([at[:, None], across.flatten(1, 2)], 1)
+    points = at[:, None].expand_as(tangents).contiguous()
+    with torch.no_grad():
+        logits, slopes = suffix.derivative(points, tangents)
+    p = logits[:, :1].softmax(-1)
+    slopes = slopes - (p * slopes).sum(-1, keepdim=True)
+    along, across = slopes[:, :1], slopes[:, 1:]
+    aa = (p * along * along).sum(-1).expand(-1, across.shape[1])
+    ab = (p * along * across).sum(-1)
+    bb = (p * across * across).sum(-1)
+    gram = torch.stack([torch.stack([aa, ab], -1), torch.stack([ab, bb], -1)], -2)
+    return gram.view(*vectors.shape[:-1], 2, 2)
+
+
+def covariates(setting: Setting) -> dict[str, np.ndarray]:
+    """Plain properties of each base [n_prompts] that might explain its threshold."""
+    base, mean = setting.base_activations, setting.gaussian.mean.float()
+    last = setting.bases.tokens[:, -1]
+    frequency = (setting.others.tokens[:, -1][None] == last[:, None]).float().mean(1)
+    return {
+        "norm of the base": base.norm(dim=-1).numpy(),
+        "distance to the mean": (base - mean).norm(dim=-1).numpy(),
+        "cosine with the mean": torch.cosine_similarity(base, mean[None]).numpy(),
+        "frequency of the last token": frequency.numpy(),
+    }

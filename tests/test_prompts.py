@@ -1,0 +1,237 @@
+"""Corpora and prompts: where sequences come from, what keeps the pools apart, and what every bad input says."""
+
+import json
+from itertools import pairwise
+
+import datasets
+import numpy as np
+import pytest
+
+from plateaus_utils import models
+from plateaus_utils.errors import CorpusError
+from plateaus_utils.prompts import PACKAGED, load_prompts, open_corpus
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return models.byte_tokenizer()
+
+
+def numbered(n_documents, length):
+    """Documents in which every piece of text occurs once, as `document:place` in fixed width."""
+    return ["".join(f"{d:03}:{p:03} " for p in range(length)) for d in range(n_documents)]
+
+
+@pytest.fixture
+def text_file(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text("\n\n".join(numbered(40, 10)))
+    return str(path)
+
+
+def rows(prompts):
+    return [tuple(row) for row in prompts.tokens.tolist()]
+
+
+@pytest.fixture(scope="module", params=PACKAGED)
+def packaged(request, tokenizer):
+    return load_prompts(request.param, tokenizer, 50, 500, seq_len=12)
+
+
+# Where sequences come from --------------------------------------------------------------------------------------------
+
+
+def test_packaged_corpora_give_distinct_prompts_of_disjoint_documents(packaged):
+    bases, others = packaged.bases, packaged.others
+    assert bases.tokens.shape == (50, 12) and others.tokens.shape == (500, 12)
+    assert len({*rows(bases), *rows(others)}) == 550
+    assert not set(bases.documents) & set(others.documents)
+
+
+@pytest.mark.parametrize("corpus", PACKAGED)
+def test_packaged_prompts_are_text_of_the_document_they_name(corpus, tokenizer):
+    documents = open_corpus(corpus)["text"]
+    prompts = load_prompts(corpus, tokenizer, 20, 20, seq_len=12).bases
+    for row, document in zip(prompts.tokens, prompts.documents, strict=True):
+        assert bytes(tokenizer(documents[document])["input_ids"]).find(bytes(row.tolist())) >= 0
+
+
+def test_wikipedia_is_running_text_without_markup():
+    documents = open_corpus("wikipedia")["text"]
+    assert len(documents) > 50
+    for document in documents:
+        assert not any(mark in document for mark in ("{|", "|}", "[[", "]]", "{{", "'''", "#REDIRECT"))
+        assert all(len(line) > 80 for line in document.splitlines())
+
+
+def test_sequences_are_consecutive_pieces_that_never_overlap(text_file, tokenizer):
+    pools = load_prompts(text_file, tokenizer, 50, 60, seq_len=20)
+    documents = open_corpus(text_file)["text"]
+    places = {}
+    for pool in (pools.bases, pools.others):
+        for row, document in zip(rows(pool), pool.documents, strict=True):
+            places.setdefault(document, []).append(documents[document].index(tokenizer.decode(row)))
+    assert sum(map(len, places.values())) == 110
+    for found in places.values():
+        assert all(b - a >= 20 for a, b in pairwise(sorted(found)))
+
+
+def test_no_document_dominates(tmp_path, tokenizer):
+    path = tmp_path / "uneven.txt"
+    path.write_text("\n\n".join(numbered(1, 400) + [f"x{i:04} " * 4 for i in range(40)]))
+    pools = load_prompts(str(path), tokenizer, 10, 12, seq_len=20)
+    for pool in (pools.bases, pools.others):
+        assert len(set(pool.documents)) == len(pool)
+
+
+def test_duplicate_text_is_used_once(tmp_path, tokenizer, refused):
+    path = tmp_path / "same.txt"
+    path.write_text("\n\n".join(["twenty letters long."] * 50))
+    with refused(CorpusError, "gives 0 sequences of 20 tokens for the bases"):
+        load_prompts(str(path), tokenizer, 1, 1, seq_len=20)
+
+
+def test_same_seed_gives_same_prompts_and_another_seed_others(text_file, tokenizer):
+    first, again, other = (load_prompts(text_file, tokenizer, 20, 40, seq_len=10, seed=seed) for seed in (3, 3, 4))
+    assert rows(first.bases) == rows(again.bases) and rows(first.others) == rows(again.others)
+    assert set(first.bases.documents) != set(other.bases.documents)
+
+
+def test_beginning_of_sequence_token_takes_the_first_place_only_when_asked_for(text_file, tokenizer):
+    plain = load_prompts(text_file, tokenizer, 20, 40, seq_len=10).bases.tokens
+    with_bos = load_prompts(text_file, tokenizer, 20, 40, seq_len=10, prepend_bos=True).bases.tokens
+    assert with_bos.shape == plain.shape
+    assert (with_bos[:, 0] == tokenizer.bos_token_id).all()
+    assert not (with_bos[:, 1:] == tokenizer.bos_token_id).any() and not (plain == tokenizer.bos_token_id).any()
+
+
+def test_slice_of_prompts_keeps_tokens_and_documents_together(packaged):
+    some = packaged.bases[3:7]
+    assert len(some) == 4 and rows(some) == rows(packaged.bases)[3:7]
+    np.testing.assert_array_equal(some.documents, packaged.bases.documents[3:7])
+
+
+# Kinds of corpus ------------------------------------------------------------------------------------------------------
+
+
+def test_text_jsonl_parquet_and_saved_folders_give_the_same_prompts(text_file, tmp_path, tokenizer):
+    documents = numbered(40, 10)
+    saved = datasets.Dataset.from_dict({"text": [text.strip() for text in documents]})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text.strip()}) + "\n" for text in documents))
+    saved.to_parquet(tmp_path / "a.parquet")
+    saved.save_to_disk(tmp_path / "folder")
+    datasets.DatasetDict({"train": saved, "test": saved.select([0])}).save_to_disk(tmp_path / "splits")
+    expected = rows(load_prompts(text_file, tokenizer, 20, 40).bases)
+    for name in ("a.jsonl", "a.parquet", "folder", "splits"):
+        assert rows(load_prompts(str(tmp_path / name), tokenizer, 20, 40).bases) == expected, name
+
+
+def separated(n_rows, documents_per_row, length, end):
+    """Rows of ids in which documents, each of one repeated id, are separated by `end` (twice in a few places)."""
+    found = []
+    for row in range(n_rows):
+        ids = []
+        for document in range(documents_per_row):
+            ids += [(row * documents_per_row + document) % 250] * length + [end] * (1 + document % 2)
+        found.append({"input_ids": ids})
+    return found
+
+
+@pytest.fixture
+def hub(monkeypatch, tokenizer):
+    """A stand-in for the hub: notes how it is asked and how many rows are read."""
+    asked = {"read": 0}
+
+    def stream():
+        for row in separated(400, 5, 12, tokenizer.eos_token_id):
+            asked["read"] += 1
+            yield row
+
+    def load_dataset(name, **options):
+        asked.update(options, name=name)
+        return datasets.IterableDataset.from_generator(stream)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return asked
+
+
+def test_hub_dataset_is_streamed_and_not_read_to_its_end(hub, tokenizer):
+    pools = load_prompts("someone/tokens", tokenizer, 10, 20, seq_len=6)
+    assert hub["name"] == "someone/tokens" and hub["streaming"] is True and hub["split"] == "train"
+    assert len(pools.bases) == 10 and len(pools.others) == 20
+    assert 0 < hub["read"] < 200
+
+
+def test_pretokenized_sequences_never_cross_from_one_document_into_the_next(hub, tokenizer):
+    pools = load_prompts("someone/tokens", tokenizer, 40, 60, seq_len=6)
+    for pool in (pools.bases, pools.others):
+        # In this corpus a document consists of one repeated id, so a sequence of two documents would show two.
+        assert all(len(set(row)) == 1 and tokenizer.eos_token_id not in row for row in rows(pool))
+
+
+# Bad input ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.txt", b"  \n\n ", "empty"),
+        ("a.jsonl", b"", "empty"),
+        ("a.txt", b"\x00\x01\x02 text", "binary"),
+        ("a.txt", b"\xff\xfe\x00", "not UTF-8 text (byte 0)"),
+        ("a.txt", b"one short document", "gives 0 sequences of 30 tokens"),
+        ("a.jsonl", b'{"text": "cut of', "cannot be read as .jsonl"),
+        ("a.jsonl", b'{"body": "x"}\n', "no 'text' and no 'input_ids' column, only body"),
+        ("a.jsonl", b'{"text": 5}\n', "holds int values"),
+        ("a.jsonl", b'{"text": null}\n{"text": "few"}\n', "gives 0 sequences"),
+        ("a.jsonl", b'{"input_ids": [1, 2, 50000]}\n', "holds the id 50000"),
+        ("a.parquet", b"", "cannot be read as .parquet"),
+        ("a.parquet", b"PAR1 but cut off", "cannot be read as .parquet"),
+    ],
+)
+def test_unusable_file_is_refused_in_one_sentence(tmp_path, tokenizer, refused, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with refused(CorpusError, words):
+        load_prompts(str(tmp_path / name), tokenizer, 1, 1, seq_len=30)
+
+
+def test_empty_saved_folder_is_refused(tmp_path, tokenizer, refused):
+    datasets.Dataset.from_dict({"text": []}).save_to_disk(tmp_path / "none")
+    with refused(CorpusError):
+        load_prompts(str(tmp_path / "none"), tokenizer, 1, 1)
+
+
+def test_folder_that_is_no_dataset_is_refused(tmp_path, tokenizer, refused):
+    with refused(CorpusError, "no packaged corpus (wikipedia, lee)"):
+        load_prompts(str(tmp_path), tokenizer, 1, 1)
+
+
+@pytest.mark.parametrize("corpus", ["unheard-of", "no-one/unheard-of", "/no/such/file.txt"])
+def test_unknown_or_unreachable_corpus_is_refused(corpus, tokenizer, refused):
+    with refused(CorpusError, f"'{corpus}'", "HF_HOME, HF_HUB_OFFLINE and HF_TOKEN"):
+        load_prompts(corpus, tokenizer, 1, 1)
+
+
+@pytest.mark.parametrize(("n_bases", "n_others", "pool"), [(50_000, 1, "bases"), (1, 100_000, "others")])
+def test_more_prompts_than_the_corpus_has_are_refused(tokenizer, refused, n_bases, n_others, pool):
+    with refused(CorpusError, "'lee'", f"for the {pool}", f"{max(n_bases, n_others)} were asked for"):
+        load_prompts("lee", tokenizer, n_bases, n_others)
+
+
+@pytest.mark.parametrize("seq_len", [-1, 0, 1])
+def test_sequence_too_short_for_a_context_is_refused(tokenizer, refused, seq_len):
+    with refused(CorpusError, f"seq_len is {seq_len}"):
+        load_prompts("lee", tokenizer, 1, 1, seq_len=seq_len)
+
+
+def test_sequence_longer_than_the_context_is_refused_and_one_as_long_is_not(tokenizer, refused):
+    assert load_prompts("lee", tokenizer, 2, 2, seq_len=64, n_ctx=64).bases.tokens.shape == (2, 64)
+    with refused(CorpusError, "longer than the model's context of 64"):
+        load_prompts("lee", tokenizer, 2, 2, seq_len=65, n_ctx=64)
+
+
+def test_beginning_of_sequence_token_that_does_not_exist_is_refused(refused):
+    tokenizer = models.byte_tokenizer()
+    tokenizer.bos_token = None
+    with refused(CorpusError, "prepend_bos"):
+        load_prompts("lee", tokenizer, 1, 1, prepend_bos=True)
