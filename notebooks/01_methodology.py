@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from myst_nb import glue
 
-from plateaus_utils import directions, effects, experiments, paths, patching, plotting, results, sensitivity
+from plateaus_utils import directions, effects, experiments, patching, paths, plotting, results, sensitivity
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/

@@ -24,7 +24,7 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, models, plotting, results, sensitivity, statistics
+from plateaus_utils import claims, experiments, models, plotting, results, sensitivity, statistics, tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import plateaus
 
@@ -134,7 +134,7 @@ rows = {}
 for mode, data in (("sphere", sphere), ("straight", straight)):
     for pairing in data.pairing.values:
         rows[mode, str(pairing)] = statistics.compare(data.threshold.sel(pairing=pairing), "base", "real", documents)
-statistics.comparison_table(rows)
+tables.comparison_table(rows)
 
 # %% [markdown]
 # Each row compares one kind of base with the real one: medians, the median of the paired difference, the AUROC (probability
@@ -235,7 +235,7 @@ with_bos = experiments.prepare_at(setting.model, results_dir, corpus=corpus, hoo
                                   n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=not prepend_bos,
                                   shrinkage=shrinkage)
 bos = experiments.threshold_sizes(with_bos, "plateau_thresholds_bos", bases=("real", "random"))
-statistics.comparison_table({("sphere", "other choice"): statistics.compare(bos.threshold.isel(kind=0), "base", "real", with_bos.documents)})
+tables.comparison_table({("sphere", "other choice"): statistics.compare(bos.threshold.isel(kind=0), "base", "real", with_bos.documents)})
 
 # %% [markdown]
 # ## Claims
@@ -264,7 +264,7 @@ c1 = claims.evaluate("C1", [
 claims.save(setting.folder, c1, {**c1, "id": "(i)", "statement": claims.PUBLISHED["(i)"].statement, "published": "40°"})
 
 # %% tags=["hide-input"]
-mean_ratio = statistics.bootstrap(lambda a, b: a.mean() / b.mean(), steps["real"], steps["random"], **over)
+mean_ratio = statistics.bootstrap(statistics.ratio_of_means, steps["real"], steps["random"], **over)
 ks = statistics.bootstrap(statistics.ks_distance, steps["real"], steps["random"], **over)
 quarter = (lambda x: (0.75 * x, 1.25 * x)) if gpt2 else (lambda x: (None, None))
 c2 = claims.evaluate("C2", [

@@ -10,8 +10,9 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from .activations import Gaussian
+from .paths import UNITS
 from .sensitivity import relative
-from .statistics import Interval
+from .statistics import Interval, bootstrap, censored_median
 
 COLORS = {
     "blue": "#0072B2",
@@ -65,6 +66,7 @@ STYLE = {
 AXIS = {"degrees": "angle θ (degrees)", "‖base‖": "distance α (norms of the base)", "activation units": "distance ℓ"}
 LABELS = {
     "kl": "KL divergence (nats)",
+    "kl_reverse": "reverse KL divergence (nats)",
     "l2": "L2 at last block",
     "l2_normalized": "L2, normalized",
     "cosine": "cosine at last block",
@@ -97,20 +99,34 @@ def band(ax, x: np.ndarray, values: np.ndarray, kind: str, label: str | None = N
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
 
 
-def curve_panels(
-    data: xr.Dataset, group: str, effects: Sequence[str], log: bool = False, unit: str | None = None
-) -> Figure:
-    """Effects against size, one panel each: median and quartiles over prompts for each member of `group`.
+def curve_panels(data: xr.Dataset, group: str, effects: Sequence[str], means: Sequence[str] = ()) -> Figure:
+    """Effects against size, one panel each, by member of `group`: median and quartiles over prompts, or means alone.
 
     Directions of a prompt are averaged first, so that each prompt counts once.
     """
-    figure, axes = panels(1, len(effects), width=3.1 * max(len(effects), 2), height=2.9)
-    for ax, effect in zip(axes[0], effects, strict=True):
+    n = len(effects) + len(means)
+    figure, axes = panels(1, n, width=8.4 if n > 2 else 7.2, height=3.1)
+    for ax, effect in zip(axes[0], (*effects, *means), strict=True):
         for member in data[group].values:
-            band(ax, data["size"].values, data[effect].sel({group: member}).mean("direction").values, str(member))
-        ax.set(xlabel=AXIS[unit or data["size"].attrs["unit"]], ylabel=LABELS[effect])
-        if log:
-            ax.set(xscale="log", yscale="log")
+            values = data[effect].sel({group: member}).mean("direction").values
+            if effect in means:
+                color, dashes = KIND_COLORS.get(str(member)), KIND_DASHES.get(str(member), "-")
+                ax.plot(data["size"], values.mean(0), color=color, linestyle=dashes, label=str(member))
+            else:
+                band(ax, data["size"].values, values, str(member))
+        ax.set(xlabel=AXIS[data["size"].attrs["unit"]], ylabel=LABELS[effect])
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def nearest_panels(distances: dict[str, xr.DataArray]) -> Figure:
+    """Distance to the nearest real activation along paths, one panel for each mode."""
+    figure, axes = panels(1, len(distances), sharey=True)
+    for ax, (mode, data) in zip(axes[0], distances.items(), strict=True):
+        for kind in data.kind.values:
+            band(ax, data["size"].values, data.sel(kind=kind).values, str(kind))
+        ax.set(xlabel=AXIS[UNITS[mode]])
+    axes[0, 0].set(ylabel="distance to nearest real (norms of b)", ylim=(0, None))
     axes[0, 0].legend(fontsize=8)
     return figure
 
@@ -272,6 +288,8 @@ def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limi
     ]
     differences = [d[np.isfinite(d)] for d in differences]
     for place, (member, values) in enumerate(zip(others, differences, strict=True)):
+        if not len(values):
+            continue
         spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
         axes[0, 1].plot(place + spread, values, "o", markersize=2.6, alpha=0.5, color=KIND_COLORS.get(str(member)))
         axes[0, 1].plot([place - 0.28, place + 0.28], [np.median(values)] * 2, color=COLORS["black"])
@@ -327,4 +345,103 @@ def pair_curves(results: dict[str, xr.Dataset], read: str) -> Figure:
         ax.set(xlabel=f"t, {interpolation}", ylim=(0, None))
     axes[0, 0].set(ylabel="d(t) / d(1)")
     axes[0, 1].legend(fontsize=8)
+    return figure
+
+
+def triangles(sections: xr.Dataset, n_columns: int) -> Figure:
+    """Ternary maps of threshold angles: all-Gaussian sections above, those with a real activation at the top below."""
+    weights = sections.weight.values
+    corner_x, corner_y = np.array([0.5, 0.0, 1.0]), np.array([np.sqrt(3) / 2, 0.0, 0.0])
+    x, y = weights @ corner_x, weights @ corner_y
+    rows = ("random", "real-other")
+    values = sections.threshold.isel(prompt=slice(0, n_columns)).sel(section=list(rows)).values
+    values = np.nan_to_num(values, nan=180.0)
+    low, high = values.min(), values.max()
+    labels = {"random": ("g₀", "g₁", "g₂"), "real-other": ("real", "g₁", "g₂")}
+    figure, axes = panels(2, n_columns, width=7.6, height=2.5)
+    for row, section in enumerate(rows):
+        for column in range(values.shape[0]):
+            ax, angles = axes[row, column], values[column, row]
+            image = ax.tripcolor(x, y, angles, shading="gouraud", vmin=low, vmax=high)
+            best = angles.argmin()
+            ax.plot(
+                x[best], y[best], "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=2
+            )
+            for cx, cy, name, offset in zip(
+                corner_x, corner_y, labels[section], ((0, 5), (-8, -12), (8, -12)), strict=True
+            ):
+                ax.annotate(name, (cx, cy), textcoords="offset points", xytext=offset, ha="center", fontsize=9)
+            ax.set(aspect="equal", xlim=(-0.12, 1.12), ylim=(-0.14, 1.0))
+            ax.axis("off")
+    for ax in axes[:, values.shape[0] :].ravel():
+        ax.axis("off")
+    figure.colorbar(image, ax=axes, label="threshold angle (degrees)", shrink=0.8)
+    return figure
+
+
+def lines_past(lines: xr.Dataset) -> Figure:
+    """Threshold angle along lines past corners, relative to the corner."""
+    figure, axes = panels(1, 1, width=5.6)
+    middle = lines.threshold.sel(s=0.0)
+    for section in lines.section.values:
+        values = (lines.threshold - middle).sel(section=section).values.reshape(-1, lines.sizes["s"])
+        band(axes[0, 0], lines.s.values, values, str(section), label=f"{section} corner")
+    axes[0, 0].axhline(0, color=COLORS["grey"], linewidth=1)
+    axes[0, 0].set(xlabel="weight of the other target", ylabel="threshold minus corner's (degrees)")
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def flatness_panels(sizes: np.ndarray, flatness: dict[str, np.ndarray]) -> Figure:
+    """Excess flatness against angle: by base with random directions on the left, by direction from real bases on the right."""
+    figure, axes = panels(1, 2, sharey=True, height=3.1)
+    for name, values in flatness.items():
+        base, kind = name.split(" base, ")
+        for ax, group, label in ((axes[0, 0], kind == "random", base), (axes[0, 1], base == "real", kind)):
+            if group:
+                band(ax, sizes[1:], np.nanmean(values, 1)[:, 1:], label)
+    for ax in axes[0]:
+        ax.axhline(1, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+        ax.set(xlabel=AXIS["degrees"], yscale="log")
+        ax.legend(fontsize=8)
+    axes[0, 0].set(ylabel="measured / predicted KL")
+    return figure
+
+
+def layer_panels(
+    layers: Sequence[int], sizes: dict[str, list[Interval]], separation: dict[str, list[Interval]]
+) -> Figure:
+    """Median threshold angles and AUROC by perturbed layer."""
+    figure, axes = panels(1, 2)
+    for ax, series in zip(axes[0], (sizes, separation), strict=True):
+        for color, (name, intervals) in zip(COLORS.values(), series.items(), strict=False):
+            values = np.array([[i.value, i.low, i.high] for i in intervals])
+            values = np.where(np.isfinite(values), values, 180.0)
+            ax.plot(layers, values[:, 0], marker="o", markersize=3, color=color, label=name)
+            ax.fill_between(layers, values[:, 1], values[:, 2], color=color, alpha=0.15, linewidth=0)
+        ax.set(xlabel="block whose input is perturbed")
+        ax.legend(fontsize=8)
+    axes[0, 0].set(ylabel="median threshold angle (degrees)")
+    axes[0, 1].set(ylabel="AUROC", ylim=(0, 1))
+    axes[0, 1].axhline(0.5, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+    return figure
+
+
+def control_panels(controls: xr.Dataset, documents: np.ndarray) -> Figure:
+    """Median threshold angle with its interval, and entropy of the output, by kind of base."""
+    figure, axes = panels(1, 2, height=3.2, sharey=True)
+    places = np.arange(controls.sizes["base"])[::-1]
+    for place, kind in zip(places, controls.base.values, strict=True):
+        color = KIND_COLORS.get(str(kind), COLORS["black"])
+        interval = bootstrap(
+            censored_median, controls.threshold.sel(base=kind).values, documents=documents, n_boot=1000
+        )
+        ends = np.nan_to_num([interval.low, interval.value, interval.high], posinf=180.0)
+        axes[0, 0].plot(ends[[0, 2]], [place, place], color=color)
+        axes[0, 0].plot(ends[1], place, "o", color=color)
+        low, middle, high = np.percentile(controls.entropy.sel(base=kind).values, [25, 50, 75])
+        axes[0, 1].plot([low, high], [place, place], color=color)
+        axes[0, 1].plot(middle, place, "o", color=color)
+    axes[0, 0].set(yticks=places, yticklabels=controls.base.values, xlabel="threshold angle (degrees)", xlim=(0, None))
+    axes[0, 1].set(xlabel="entropy of the output (nats)")
     return figure

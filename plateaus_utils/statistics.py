@@ -1,6 +1,6 @@
 """Intervals and comparisons. The unit of replication is the prompt; prompts of one document are resampled together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .sensitivity import first_crossing
+from .sensitivity import first_crossing, relative
 
 LEVEL = 0.95
 N_BOOT = 2000
@@ -147,6 +147,11 @@ def held_out_scores(positive: np.ndarray, negative: np.ndarray, documents: np.nd
     return scores[: n * k].reshape(n, k), scores[n * k :].reshape(n, k)
 
 
+def ratio_of_means(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean of the first sample over mean of the second."""
+    return float(first.mean() / second.mean())
+
+
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Kolmogorov-Smirnov distance of two samples; NaN counts as beyond every number."""
     first, second = (np.where(np.isnan(x), np.inf, x).ravel() for x in (first, second))
@@ -158,6 +163,12 @@ def proportion(successes: np.ndarray) -> Interval:
     successes = np.asarray(successes, bool)
     interval = stats.binomtest(int(successes.sum()), successes.size).proportion_ci(LEVEL, method="wilson")
     return Interval(float(successes.mean()), float(interval.low), float(interval.high), successes.size)
+
+
+def chance_band(share: float, n: int) -> tuple[float, float]:
+    """Central 95 % of the shares that n independent trials of probability `share` give."""
+    low, high = stats.binom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, share)
+    return float(low / n), float(high / n)
 
 
 # Comparisons of labelled results -------------------------------------------------------------------------------------
@@ -184,17 +195,6 @@ def compare(sizes: xr.DataArray, group: str, reference: str, documents: np.ndarr
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
-    """Several comparisons as one table of text, for a page."""
-
-    def text(value) -> str:
-        if isinstance(value, Interval):
-            return f"{value:.3g}" if np.isfinite(value.value) else "beyond the range"
-        return "" if value is None else f"{value:.0%}"
-
-    return pd.concat({" / ".join(key): table.map(text) for key, table in comparisons.items()})
-
-
 def auroc_between(
     curves: xr.DataArray, group: str, first: str, second: str, level: float, documents: np.ndarray
 ) -> Interval:
@@ -202,3 +202,60 @@ def auroc_between(
     sizes = curves["size"].values
     crossings = (first_crossing(sizes, curves.sel({group: member}).values, level) for member in (first, second))
     return bootstrap(auroc, *crossings, documents=documents, n_boot=500)
+
+
+def even_odd(sizes: xr.DataArray, kinds: Sequence[str], documents: np.ndarray) -> dict[str, tuple[Interval, Interval]]:
+    """Even and odd parts of threshold sizes [prompt, kind, direction] along each axis, from a kind and its negative.
+
+    Per prompt the median over directions counts; an axis with a censored side is infinite in its even part, and infinite
+    with the sign of the censored side in its odd part.
+    """
+    return {
+        kind: tuple(bootstrap(f, *both_ways(sizes, kind), documents=documents) for f in (even, odd)) for kind in kinds
+    }
+
+
+def both_ways(sizes: xr.DataArray, kind: str) -> list[np.ndarray]:
+    """Threshold sizes [prompt, direction] of a kind and of its negative, censored ones infinite."""
+    return [np.where(np.isnan(x), np.inf, x) for x in (sizes.sel(kind=kind).values, sizes.sel(kind=f"-{kind}").values)]
+
+
+def even(forward: np.ndarray, backward: np.ndarray) -> float:
+    """Median over prompts of the mean of both ways: how sensitive the axis is."""
+    return float(np.median(np.median((forward + backward) / 2, axis=1)))
+
+
+def odd(forward: np.ndarray, backward: np.ndarray) -> float:
+    """Median over prompts of half the difference, backward minus forward: how much sooner the forward side matters."""
+    with np.errstate(invalid="ignore"):
+        half = np.where(np.isinf(forward) & np.isinf(backward), 0.0, (backward - forward) / 2)
+    return float(np.median(np.median(half, axis=1)))
+
+
+def half_way_auroc(curves: xr.DataArray, group: str, documents: np.ndarray, end: float = 90.0) -> Interval:
+    """AUROC of the two members of `group` by the size at which each curve reaches half of its own value at `end`.
+
+    For bases, real against random; for direction kinds, random against real-other: above one half is the report's effect.
+    """
+    order = ("real", "random") if group == "base" else ("random", "real-other")
+    half = []
+    for member in order:
+        sizes, shares = relative(curves["size"].values, curves.sel({group: member}).values, end)
+        half.append(first_crossing(sizes, shares, 0.5))
+    return bootstrap(auroc, *half, documents=documents, n_boot=1000)
+
+
+def by_layer(sweep: xr.Dataset, documents: np.ndarray) -> tuple[dict[str, list[Interval]], dict[str, list[Interval]]]:
+    """Median threshold sizes and AUROC of both effects of the report, for each layer of a sweep."""
+    sizes: dict[str, list[Interval]] = {"real base": [], "Gaussian base": [], "real-other direction": []}
+    separation: dict[str, list[Interval]] = {"plateau effect": [], "direction effect": []}
+    options = {"documents": documents, "n_boot": 500}
+    for layer in sweep.layer.values:
+        plateau, direction = sweep.plateau.sel(layer=layer), sweep.direction.sel(layer=layer)
+        real, gaussian = (plateau.sel(base=base).values for base in ("real", "random"))
+        random, other = (direction.sel(kind=kind).values for kind in ("random", "real-other"))
+        for name, values in (("real base", real), ("Gaussian base", gaussian), ("real-other direction", other)):
+            sizes[name].append(bootstrap(censored_median, values, **options))
+        separation["plateau effect"].append(bootstrap(auroc, real, gaussian, **options))
+        separation["direction effect"].append(bootstrap(auroc, random, other, **options))
+    return sizes, separation

@@ -32,6 +32,11 @@ def neighbours(weights: np.ndarray) -> np.ndarray:
     return np.isclose(step, step[step > 0].min())
 
 
+def corner_indices(weights: np.ndarray) -> list[int]:
+    """Which points of a triangular grid are its three corners."""
+    return [int(weights[:, i].argmax()) for i in range(3)]
+
+
 def triangle_sections(
     setting: Setting, name: str, n_prompts: int, resolution: int = RESOLUTION, tolerance: float = 0.5
 ) -> xr.Dataset:

@@ -1,0 +1,338 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sensitive directions
+#
+# **Question.** From a real activation, do steps towards another real activation change the output sooner than steps towards a
+# Gaussian sample with the same mean and covariance? And if so, is it the direction that matters, or what lies at its end?
+#
+# **Answer for this run.** {glue:text}`answer`
+#
+# | | |
+# | --- | --- |
+# | prerequisites | {doc}`01_methodology`, {doc}`02_activation_plateaus` |
+# | run time | about six minutes on two cores |
+# | sample | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, {glue:text}`n_directions_used` directions of each kind; {glue:text}`many_used` where kinds are compared within a prompt |
+
+# %%
+import numpy as np
+from myst_nb import glue
+
+from plateaus_utils import claims, experiments, plotting, results, sensitivity, statistics, tables
+from plateaus_utils.claims import Part
+from plateaus_utils.experiments import plateaus, sensitive
+from plateaus_utils.statistics import bootstrap
+
+# %% tags=["parameters"]
+profile: str = "quick"  # name of the parameter file in profiles/
+results_dir: str = "results/quick"  # folder of the results, relative to the checkout
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+layer: int = 1  # block whose input is perturbed; 0 is the first
+seq_len: int = 10  # tokens in a prompt
+seed: int = 0  # of prompts, targets and examples
+prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
+n_prompts: int = 120  # base prompts
+n_others: int = 20000  # activations for targets and for the Gaussian
+shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
+device: str = "auto"  # auto, cpu, cuda or mps
+dtype: str = "float32"  # floating-point type of the model
+
+# %%
+setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
+                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
+                              device=device, dtype=dtype)
+documents = setting.documents
+print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}")
+
+# %% [markdown]
+# ## Curves
+#
+# All directions start at the prompt's own activation and all paths have the same length: *random* and *real-other* lead to a
+# Gaussian sample and to the activation of an unrelated prompt, *naive* is isotropic, and the two *mixtures* are differences of
+# two Gaussian samples or of two real activations, which contain no base.
+
+# %%
+sphere = sensitive.direction_curves(setting, "sphere")
+straight = sensitive.direction_curves(setting, "straight")
+
+# %% mystnb={"figure": {"caption": "Sphere mode: KL divergence, L2 distance at the last block and cosine of the normalized stream against the angle, for five kinds of direction from real bases. Median and quartiles over prompts.", "name": "fig-kinds-sphere"}}
+fig = plotting.curve_panels(sphere, "kind", ["kl", "l2", "cosine_normalized"])
+plotting.show(fig, "Three panels of curves against angle, one band for each kind of direction.")
+
+# %% mystnb={"figure": {"caption": "Straight mode: the same against the distance in norms of the base.", "name": "fig-kinds-straight"}}
+fig = plotting.curve_panels(straight, "kind", ["kl", "l2", "cosine_normalized"])
+plotting.show(fig, "Three panels of curves against distance, one band for each kind of direction.")
+
+# %% mystnb={"figure": {"caption": "Sphere mode: KL divergence the other way round, and the share of prompts whose most probable next token has changed. Median and quartiles over prompts, the share as its mean.", "name": "fig-kinds-other"}}
+fig = plotting.curve_panels(sphere, "kind", ["kl_reverse"], means=["top_changed"])
+plotting.show(fig, "Two panels against angle: reverse KL divergence, and share of prompts with another top token.")
+
+# %% [markdown]
+# The last panel answers the simplest story, that a perturbation changes the probabilities and the top token only holds because
+# its margin was large: were it so, KL would move long before the top token does. At the median threshold angle of *real-other*
+# directions the top token has changed in {glue:text}`flip_at_threshold` of the cases, of *random* ones in
+# {glue:text}`flip_at_threshold_random`.
+#
+# ## Threshold sizes
+
+# %%
+angles = sensitive.direction_thresholds(setting, "sphere")
+distances = sensitive.direction_thresholds(setting, "straight")
+main_kinds = [str(kind) for kind in sphere.kind.values]
+
+# %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and how much later other kinds reach it than real-other directions of the same prompt (right; negative values: one dot a prompt, line at the median).", "name": "fig-kinds-thresholds"}}
+fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", "real-other", 180, "threshold angle (degrees)")
+plotting.show(fig, "Histograms of threshold angles for five kinds of direction, and paired differences from real-other.")
+
+# %%
+straight_kinds = [str(kind) for kind in distances.kind.values]
+tables.comparison_table({
+    ("sphere",): statistics.compare(angles.threshold.sel(kind=main_kinds), "kind", "real-other", documents),
+    ("straight",): statistics.compare(distances.threshold.sel(kind=straight_kinds), "kind", "real-other", documents),
+})
+
+# %% [markdown]
+# *difference* is real-other minus the row's kind, paired within prompts; *AUROC* the probability that the real-other size is the
+# larger one, so values below one half mean that real-other directions matter sooner.
+#
+# ## How well are the kinds separated?
+#
+# Within a prompt: the probability that a size of the column's kind exceeds one of the row's kind, with eight directions of each
+# kind, averaged over prompts; resampled over documents and, within prompts, over directions. Pooled values, over all prompts at
+# once, mix in how much prompts differ from one another.
+
+# %%
+few = setting.first(min(40, n_prompts))
+many = sensitive.many_directions(few)
+within = {(row, column): bootstrap(statistics.within_prompt_auroc, many.threshold.sel(kind=column).values,
+                                   many.threshold.sel(kind=row).values, documents=few.documents, two_way=True, n_boot=1000)
+          for row in main_kinds for column in main_kinds if row != column}
+tables.matrix_table(within)
+
+# %%
+pooled = {(row, column): bootstrap(statistics.auroc, many.threshold.sel(kind=column).values, many.threshold.sel(kind=row).values,
+                                   documents=few.documents, two_way=True, n_boot=400)
+          for row, column in within}
+tables.matrix_table(pooled)
+
+# %% [markdown]
+# ## Which classifier is best?
+#
+# The report suspects that whole curves separate the kinds better than "the angle at KL 0.5". On the curves of figure
+# {numref}`fig-kinds-sphere`: four single numbers, and a logistic regression on the whole curve (log KL at every angle), always
+# judged on documents that it has not seen.
+
+# %%
+grid = sphere["size"].values
+two = {kind: sphere.kl.sel(kind=kind).values for kind in ("random", "real-other")}
+scores = {
+    "angle at KL 0.5": {k: sensitivity.first_crossing(grid, v, sensitivity.KL_THRESHOLD) for k, v in two.items()},
+    "steepest step": {k: sensitivity.steepest(grid, v) for k, v in two.items()},
+    "area up to 90°": {k: -sensitivity.area(grid, v, 90) for k, v in two.items()},
+    "10–90 % rise": {k: sensitivity.rise(grid, v, 90) for k, v in two.items()},
+}
+log_kl = {k: np.log(np.maximum(v[..., 1:], 1e-9)) for k, v in two.items()}
+held_out = statistics.held_out_scores(log_kl["random"], log_kl["real-other"], documents)
+scores["whole curve, held out"] = dict(zip(("random", "real-other"), held_out, strict=True))
+
+# %%
+classifiers = {name: bootstrap(statistics.auroc, score["random"], score["real-other"], documents=documents, n_boot=1000)
+               for name, score in scores.items()}
+gain = bootstrap(lambda a, b, c, d: statistics.auroc(a, b) - statistics.auroc(c, d), *held_out,
+                 *scores["angle at KL 0.5"].values(), documents=documents, n_boot=1000)
+tables.interval_table({**classifiers, "whole curve minus angle at KL 0.5": gain}, "AUROC, random against real-other")
+
+# %% [markdown]
+# The threshold's own choice matters too. The same AUROC for thresholds from 0.01 to 5 nats:
+
+# %%
+levels = np.geomspace(0.01, 5, 15)
+series = {kind: [statistics.auroc_between(sphere.kl, "kind", kind, "real-other", level, documents) for level in levels]
+          for kind in ("random", "naive", "random mixture", "real mixture")}
+
+# %% mystnb={"figure": {"caption": "Probability that a direction of another kind has the larger threshold angle than a real-other one (AUROC), against the KL threshold, pooled over prompts. Bands: 95 percent intervals over documents.", "name": "fig-kinds-auroc"}}
+fig = plotting.interval_curve(levels, series, "KL threshold (nats)", "AUROC against real-other", 0.5)
+plotting.show(fig, "AUROC against KL threshold for four kinds of direction.")
+
+# %% [markdown]
+# ## Direction, arrival, or the mean?
+#
+# A real-other path ends at a real activation, and every target-minus-base direction contains minus the base. Three controls.
+#
+# **What the directions contain.** Their cosine with the base, and how near the path comes to any real activation:
+
+# %%
+cosines = sensitive.cosines_with_base(setting)
+{str(kind): f"{float(cosines.sel(kind=kind).median()):+.2f}" for kind in cosines.kind.values}
+
+# %% mystnb={"figure": {"caption": "Distance from points of the path to the nearest other real activation, in norms of the base, in straight mode (left) and sphere mode (right). Median and quartiles over prompts, one direction each.", "name": "fig-nearest"}}
+fig = plotting.nearest_panels({mode: sensitive.nearest_real(setting, mode) for mode in ("straight", "sphere")})
+plotting.show(fig, "Distance to the nearest real activation along straight and sphere paths for five kinds of direction.")
+
+# %% [markdown]
+# **Paths cut short.** The angle between a base and its real-other targets has the median {glue:text}`arrival_median`. If arrival were
+# all, the kinds would not differ before half of it. Comparing only sizes below half of each path's own arrival angle, sizes beyond
+# it taken as censored, the AUROC of random against real-other is {glue:text}`cut_auroc` (uncut: {glue:text}`uncut_auroc`); within
+# half-way {glue:text}`cut_share` of the real-other and {glue:text}`cut_share_random` of the random paths reach the threshold.
+#
+# **Both ways along the axis.** On the sphere $t - b$ and $t$ name the same meridian, so its negative leads away from the target along
+# the same axis. With threshold angles $\theta_+$ and $\theta_-$, the *even* part $(\theta_+ + \theta_-)/2$ says how sensitive the axis
+# is, the *odd* part $(\theta_- - \theta_+)/2$ how much sooner the target's side matters: switching on, or arrival. The same for
+# deviations from the mean, $t - \mu$, and for $\mu$ itself.
+
+# %%
+axes = ["random", "real-other", "naive", "random mixture", "real mixture", "random deviation", "real deviation", "towards mean"]
+parts = statistics.even_odd(angles.threshold, axes, documents)
+tables.parts_table(parts)
+
+# %% [markdown]
+# The difference of the even parts, random minus real-other, is {glue:text}`even_gain`: the part of the effect that belongs to
+# the axis. The odd parts are {glue:text}`odd_real` for real-other, {glue:text}`odd_random` for random and {glue:text}`odd_mean` for the
+# mean: the part that belongs to the side on which the target lies. With the mean removed from the targets, random minus real
+# deviations differ by {glue:text}`deviation_gain`.
+#
+# ## The same last token
+#
+# Early activations are mostly a token and a position. Paths to an activation of the *same* last token against paths to others, by
+# the steepness of the output's relative distance (straight line: 1):
+
+# %%
+same, has_same = sensitive.same_token_pairs(setting)
+other = plateaus.pair_paths(setting, "pairs_0")
+slopes = {name: sensitivity.max_slope(pair.from_start.sel(interpolation="linear", read="resid_post").values)
+          for name, pair in (("same token", same), ("other token", other))}
+last_tokens = setting.others.tokens[setting.draws(1, "pairs").real_index[:, 0], -1].numpy()
+different = last_tokens != setting.bases.tokens[:, -1].numpy()
+
+# %%
+both = has_same & different
+same_difference = bootstrap(lambda a, b: np.median(a) - np.median(b), slopes["same token"][both], slopes["other token"][both],
+                            documents=documents[both])
+print(f"{both.sum()} prompts with both; median slope, same minus other token: {same_difference:.2f}")
+
+# %% [markdown]
+# ## The steepest step on the way to a target
+#
+# {cite:t}`giglemiani2024synthetic` walk from the base to the target in equal steps and ask where the output changes fastest.
+
+# %%
+walks = sensitive.walks_to_targets(setting)
+steep = {effect: {str(kind): 100 * sensitivity.steepest(walks["size"].values, walks[effect].sel(kind=kind).values)
+                  for kind in walks.kind.values} for effect in ("l2", "kl")}
+
+# %% mystnb={"figure": {"caption": "Where on the way from the base to its target the output changes fastest, in percent of the way, by L2 at the last block (left) and KL divergence (right), for real and Gaussian targets.", "name": "fig-steepest"}}
+fig = plotting.histogram_panels({"steepest step of L2 (% of the way)": steep["l2"], "steepest step of KL (% of the way)": steep["kl"]}, bins=26)
+plotting.show(fig, "Histograms of the position of the steepest step for real and Gaussian targets.")
+
+# %% [markdown]
+# ## Claims
+
+# %% tags=["hide-input"]
+gpt2 = claims.is_gpt2_small(model)
+over = {"documents": documents}
+alpha = {str(kind): distances.threshold.sel(kind=kind).values for kind in distances.kind.values}
+ratio = statistics.paired_ratio
+c4 = claims.evaluate("C4", [
+    Part("random over real-other", bootstrap(ratio, alpha["random"], alpha["real-other"], **over), "", 1.05 if gpt2 else 1.0, None),
+    *(Part(f"{kind} over random", bootstrap(ratio, alpha[kind], alpha["random"], **over), "", 1.4 if gpt2 else 1.0, None)
+      for kind in ("naive", "naive minus base", "minus base")),
+], "03_sensitive_directions#fig-kinds-straight")
+
+# %% tags=["hide-input"]
+centre = {("l2", "real-other"): 51.65, ("l2", "random"): 64.89, ("kl", "real-other"): 56.34, ("kl", "random"): 71.83}
+c5 = claims.evaluate("C5", [
+    Part("AUROC, Gaussian after real (L2)", bootstrap(statistics.auroc, steep["l2"]["random"], steep["l2"]["real-other"], **over), "", 0.8 if gpt2 else 0.5, None),
+    Part("AUROC, Gaussian after real (KL)", bootstrap(statistics.auroc, steep["kl"]["random"], steep["kl"]["real-other"], **over), "", 0.8 if gpt2 else 0.5, None),
+    *(Part(f"mean position, {kind} ({effect.upper()})", bootstrap(np.mean, steep[effect][kind], **over), "%", *((mid - 3, mid + 3) if gpt2 else (None, None)))
+      for (effect, kind), mid in centre.items()),
+], "03_sensitive_directions#fig-steepest")
+
+# %% tags=["hide-input"]
+at_half = {kind: straight.kl.sel(kind=kind).sel(size=0.5, method="nearest").mean("direction").values for kind in main_kinds}
+c12 = claims.evaluate("C12", [
+    Part("mean KL at α = 0.5, real over random mixture", bootstrap(statistics.ratio_of_means, at_half["real mixture"], at_half["random mixture"], **over), "", 0.75, 1.25),
+    Part("random mixture over naive", bootstrap(statistics.ratio_of_means, at_half["random mixture"], at_half["naive"], **over), "", 1.0, None),
+    Part("real mixture over naive", bootstrap(statistics.ratio_of_means, at_half["real mixture"], at_half["naive"], **over), "", 1.0, None),
+], "03_sensitive_directions#fig-kinds-straight")
+
+# %% tags=["hide-input"]
+share = other.from_start.sel(interpolation="linear", read="resid_post")
+share = (share / share.isel(t=-1))
+steepest_t = sensitivity.steepest(share.t.values, share.values)
+early, late = (share.interp(t=t).values for t in (0.3, 0.6))
+c17 = claims.evaluate("C17", [
+    Part("median d(0.3)/d(1)", bootstrap(np.median, early, **over), "", None, 0.25 if gpt2 else 0.3),
+    Part("median d(0.6)/d(1)", bootstrap(np.median, late, **over), "", 0.85 if gpt2 else 0.6, None),
+    Part("median position of the steepest step", bootstrap(np.median, steepest_t, **over), "", *((0.40, 0.58) if gpt2 else (None, None))),
+], "02_activation_plateaus#fig-untrained")
+c19 = claims.evaluate("C19", [Part("median slope, same minus other last token", same_difference, "", None, 0.0)],
+                      "03_sensitive_directions#fig-steepest")
+
+# %% tags=["hide-input"]
+separation = within["real-other", "random"]
+earlier = np.median(np.nan_to_num(many.threshold.sel(kind="real-other").values, nan=np.inf), 1) < np.median(np.nan_to_num(many.threshold.sel(kind="random").values, nan=np.inf), 1)
+ii = claims.evaluate("(ii)", [
+    Part("share of prompts whose median real-other angle is the smaller", statistics.proportion(earlier), "", 0.95, None),
+    Part("AUROC within prompts", separation, "", 0.5, None),
+], "03_sensitive_directions#fig-kinds-thresholds")
+iii = claims.evaluate("(iii)", [Part(f"{kind} over random, straight mode", bootstrap(ratio, alpha[kind], alpha["random"], **over), "", 1.0, None)
+                                for kind in ("naive", "naive minus base")], "03_sensitive_directions#fig-kinds-straight")
+iv = claims.evaluate("(iv)", [Part("AUROC, pooled over prompts", pooled["real-other", "random"], "", 0.7, 0.95)],
+                     "03_sensitive_directions#fig-kinds-thresholds")
+
+# %% tags=["hide-input"]
+claims.save(setting.folder, c4, c5, c12, c17, c19, ii, iii, iv)
+claims.table([c4, c5, c12, c17, c19, ii, iii, iv])
+
+# %% tags=["remove-cell"]
+median = {kind: bootstrap(statistics.censored_median, angles.threshold.sel(kind=kind).values, **over) for kind in main_kinds}
+earlier_word = "sooner than" if separation.low > 0.5 else "later than" if separation.high < 0.5 else "not distinguishably sooner than"
+mixtures = within["real mixture", "random mixture"]
+mixture_word = "still sooner" if mixtures.low > 0.5 else "later" if mixtures.high < 0.5 else "not distinguishable"
+glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name}, the median threshold angle is "
+     f"{median['real-other']:.1f}° for real-other and {median['random']:.1f}° for random directions; within a prompt a random direction "
+     f"has the larger angle with probability {separation:.2f} (95 % interval, {len(few.bases)} prompts). By this measure real-other "
+     f"directions matter {earlier_word} random ones. Between mixtures, which contain no base and arrive nowhere, that probability is "
+     f"{mixtures:.2f}: real mixtures are {mixture_word}.", display=False)
+flip = {k: sphere.top_changed.sel(kind=k).mean(("prompt", "direction")).interp(size=min(median[k].value, 180.0)) for k in ("real-other", "random")}
+glue("flip_at_threshold", f"{float(flip['real-other']):.0%}", display=False)
+glue("flip_at_threshold_random", f"{float(flip['random']):.0%}", display=False)
+
+# %% tags=["remove-cell"]
+half = sensitive.arrival_angles(setting) / 2
+difference = statistics.median_difference
+cut = {k: np.where(angles.threshold.sel(kind=k).values < half, angles.threshold.sel(kind=k).values, np.nan) for k in ("random", "real-other")}
+glue("arrival_median", f"{2 * np.median(half):.0f}°", display=False)
+glue("cut_auroc", f"{bootstrap(statistics.auroc, cut['random'], cut['real-other'], **over, n_boot=1000):.2f}", display=False)
+glue("uncut_auroc", f"{bootstrap(statistics.auroc, angles.threshold.sel(kind='random').values, angles.threshold.sel(kind='real-other').values, **over, n_boot=1000):.2f}", display=False)
+glue("cut_share", f"{np.isfinite(cut['real-other']).mean():.0%}", display=False)
+glue("cut_share_random", f"{np.isfinite(cut['random']).mean():.0%}", display=False)
+ways = {kind: statistics.both_ways(angles.threshold, kind) for kind in axes}
+glue("even_gain", f"{bootstrap(lambda a, b, c, d: statistics.even(a, b) - statistics.even(c, d), *ways['random'], *ways['real-other'], **over):.1f}°", display=False)
+for kind, key in (("real-other", "odd_real"), ("random", "odd_random"), ("towards mean", "odd_mean")):
+    glue(key, f"{parts[kind][1]:.1f}°", display=False)
+glue("deviation_gain", f"{bootstrap(difference, ways['random deviation'][0], ways['real deviation'][0], **over):.1f}°", display=False)
+glue("n_prompts_used", setting.n_prompts, display=False)
+glue("n_documents_used", len(np.unique(documents)), display=False)
+glue("n_directions_used", sphere.sizes["direction"], display=False)
+glue("many_used", f"{many.sizes['direction']} of each on {len(few.bases)} prompts", display=False)
+glue("within_auroc", f"{separation:.2f}", display=False)
+
+# %% [markdown]
+# ## What this page does not show
+#
+# That real-other directions are features. They differ from Gaussian ones in everything that a covariance matrix does not hold, and
+# an early threshold marks any direction that the network reads strongly. Whether such directions are optima is the next question,
+# and {doc}`06_trivial_explanations` asks what else could make them.
+#
+# ## Versions
+
+# %%
+results.provenance(setting.determined_by)

@@ -1,0 +1,257 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Trivial explanations
+#
+# **Question.** The report asked its readers for trivial explanations. Which of those that were offered survive a test?
+#
+# **Answer for this run.** {glue:text}`answer`
+#
+# | | |
+# | --- | --- |
+# | prerequisites | {doc}`02_activation_plateaus`, {doc}`03_sensitive_directions` |
+# | run time | about six minutes on two cores |
+# | sample | {glue:text}`n_prompts_used` prompts; {glue:text}`n_late` at the last block; {glue:text}`n_layer` at each layer of the sweep |
+
+# %%
+import numpy as np
+from myst_nb import glue
+
+from plateaus_utils import claims, experiments, models, plotting, results, sensitivity, statistics, tables
+from plateaus_utils.claims import Part
+from plateaus_utils.experiments import explanations, plateaus, sensitive
+from plateaus_utils.statistics import bootstrap
+
+# %% tags=["parameters"]
+profile: str = "quick"  # name of the parameter file in profiles/
+results_dir: str = "results/quick"  # folder of the results, relative to the checkout
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+layer: int = 1  # block whose input is perturbed; 0 is the first
+seq_len: int = 10  # tokens in a prompt
+seed: int = 0  # of prompts, targets and examples
+prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
+n_prompts: int = 120  # base prompts
+n_others: int = 20000  # activations for targets and for the Gaussian
+shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
+n_prompts_late: int = 300  # base prompts of the test at the last block
+n_prompts_layer: int = 40  # base prompts at each layer of the sweep
+device: str = "auto"  # auto, cpu, cuda or mps
+dtype: str = "float32"  # floating-point type of the model
+
+# %%
+setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
+                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
+                              device=device, dtype=dtype)
+documents = setting.documents
+over = {"documents": documents}
+print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}")
+
+# %% [markdown]
+# ## Is it more than a smooth function?
+#
+# Every smooth divergence is quadratic at its minimum and therefore looks flat there. So the quadratic form itself is computed at each
+# base: KL is half the Fisher form, $\tfrac12\,\delta^\top F\,\delta$, and $\delta^\top F\,\delta$ is the variance of the logits'
+# derivative along $\delta$ under the output distribution, one forward-mode derivative through the suffix. On the sphere the chord
+# $\delta = (\cos\theta-1)\,b + \sin\theta\,\lVert b\rVert u_\perp$ turns, so the form is the Gram matrix of $b$ and
+# $\lVert b\rVert u_\perp$. *Excess flatness* is measured over predicted KL at the same angle: 1 for a function that is its quadratic,
+# below 1 for one that is flatter than its own curvature says.
+
+# %%
+kinds = [str(kind) for kind in sensitive.KINDS]
+real_form = explanations.local_quadratic(setting, ("real",), kinds)
+base_form = explanations.local_quadratic(setting, ("random", "naive"), ("random",))
+by_kind = sensitive.direction_curves(setting, "sphere")
+by_base = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets")
+grid = by_kind["size"].values
+
+# %%
+flatness = {f"real base, {kind}": sensitivity.excess_flatness(by_kind.kl.sel(kind=kind).values, real_form.sel(base="real", kind=kind).values, grid)
+            for kind in kinds}
+flatness |= {f"{base} base, random": sensitivity.excess_flatness(by_base.kl.sel(base=base).values, base_form.sel(base=base, kind="random").values, grid)
+             for base in ("random", "naive")}
+
+# %% mystnb={"figure": {"caption": "Excess flatness: measured KL over the extrapolated quadratic at the same angle, by kind of base (left, random directions) and by kind of direction from real bases (right). Median and quartiles over prompts; dotted: an exact quadratic.", "name": "fig-flatness"}}
+fig = plotting.flatness_panels(grid, flatness)
+plotting.show(fig, "Ratio of measured to predicted KL against angle on a logarithmic scale, for kinds of base and of direction.")
+
+# %%
+shown = {angle: {name: bootstrap(np.nanmedian, values[..., np.searchsorted(grid, angle)], **over, n_boot=1000) for name, values in flatness.items()}
+         for angle in (15, 30, 45)}
+tables.columns_table({f"at {angle}°": column for angle, column in shown.items()})
+
+# %% [markdown]
+# The local exponent of KL close to the base is on {doc}`02_activation_plateaus`; where it is two, the ratio starts at one.
+#
+# ## Does the effect sit in the output?
+#
+# If it came from the final norm, the unembedding or the softmax, perturbing the last block's input would show it as well
+# (the report saw the difference vanish there). {glue:text}`n_late` prompts, both places:
+
+# %%
+layers = explanations.sweep_layers(setting.model.n_layers)
+late_layer = setting.model.n_layers - 1
+by_layer = experiments.prepare_layers(setting.model, results_dir, sorted({*layers, layer}), corpus=corpus, seq_len=seq_len,
+                                      n_prompts=max(n_prompts_late, n_prompts_layer), n_others=min(explanations.N_SHRUNK, n_others),
+                                      seed=seed, prepend_bos=prepend_bos)
+
+# %%
+late = {place: experiments.threshold_sizes(by_layer[place].first(n_prompts_late), f"block_{place}", kinds=("random", "real-other")).threshold.isel(base=0)
+        for place in (layer, late_layer)}
+late_documents = by_layer[layer].first(n_prompts_late).documents
+late_auroc = {place: bootstrap(statistics.auroc, sizes.sel(kind="random").values, sizes.sel(kind="real-other").values, documents=late_documents, n_boot=1000)
+              for place, sizes in late.items()}
+tables.interval_table({f"block {place}": value for place, value in late_auroc.items()}, "AUROC, random against real-other")
+
+# %% [markdown]
+# Late activations say the same from the other side: {numref}`fig-kinds-sphere` shows the L2 distance before the final norm beside KL.
+# Separation of random from real-other directions by the angle at which each effect first reaches half of its median value at 90°:
+
+# %%
+by_effect = {effect: statistics.auroc_between(by_kind[effect], "kind", "random", "real-other", float(by_kind[effect].sel(size=90).median()) / 2, documents)
+             for effect in ("kl", "l2", "l2_normalized")}
+tables.interval_table({plotting.LABELS[effect]: value for effect, value in by_effect.items()}, "AUROC, random against real-other")
+
+# %% [markdown]
+# ## Layer by layer
+
+# %%
+sweep = explanations.layer_thresholds({i: by_layer[i] for i in layers}, n_prompts_layer)
+layer_documents = by_layer[layers[0]].first(n_prompts_layer).documents
+sizes_by_layer, auroc_by_layer = statistics.by_layer(sweep, layer_documents)
+
+# %% mystnb={"figure": {"caption": "Perturbing the input of different blocks. Left: median threshold angle around real and Gaussian bases (random directions) and along real-other directions. Right: AUROC of real against Gaussian bases (plateau effect) and of random against real-other directions (direction effect). Bands: 95 percent intervals.", "name": "fig-layers"}}
+fig = plotting.layer_panels(layers, sizes_by_layer, auroc_by_layer)
+plotting.show(fig, "Threshold angle and AUROC against the perturbed block.")
+
+# %% [markdown]
+# ## Untrained weights
+#
+# An absolute threshold may never be reached in an untrained network, so curves are compared relative to their value at 90°: the angle
+# at which half of it is reached, and the separation that this angle gives.
+
+# %%
+networks = {"trained": setting}
+networks |= {f"untrained ({name})": explanations.untrained_setting(setting, std) for name, std in models.initializer_ranges(setting.model).items()}
+relative = {name: explanations.both_effects(network, f"relative_{i}") for i, (name, network) in enumerate(networks.items())}
+
+# %%
+half_way = {(name, effect, what): statistics.half_way_auroc(pair[what][effect], what, documents)
+            for name, pair in relative.items() for effect in ("kl", "l2") for what in ("base", "kind")}
+tables.untrained_table(half_way)
+
+# %% [markdown]
+# ## How far is far?
+#
+# A yardstick of natural variation: swap the activation for that of another prompt, with the same last token or any.
+
+# %%
+swaps = explanations.natural_variation(setting)
+tables.columns_table({str(sort): {name: bootstrap(np.nanmedian, swaps[name].sel(sort=sort).values, **over, n_boot=1000)
+                                  for name in ("angle", "distance", "kl")} for sort in swaps.sort.values})
+
+# %% [markdown]
+# *angle* in degrees, *distance* in norms of the base, *kl* in nats. A threshold angle below the angle between two activations of the same
+# token is a change that the network meets on real text.
+#
+# ## Real, realistic, or just belonging here?
+#
+# Bases that separate these: a real activation of another prompt with the same last token; of any other prompt (*foreign*); the midpoint of
+# two real ones; one whose principal component scores come from different activations; a Gaussian sample; the dataset mean; an isotropic
+# vector. All are inserted into the prompt and perturbed towards the same Gaussian targets.
+
+# %%
+controls = explanations.base_controls(setting)
+
+# %% mystnb={"figure": {"caption": "Threshold angle around each kind of base, random directions, sphere mode (left; median and 95 percent interval), and entropy of the next-token distribution there (right; median and quartiles over prompts).", "name": "fig-controls"}}
+fig = plotting.control_panels(controls, documents)
+plotting.show(fig, "Threshold angles and output entropies for eight kinds of base.")
+
+# %%
+tables.comparison_table({("sphere",): statistics.compare(controls.threshold, "base", "real", documents)})
+
+# %% [markdown]
+# ## With a beginning-of-sequence token
+#
+# The direction effect with the other choice of `prepend_bos` (the plateau effect is on {doc}`02_activation_plateaus`):
+
+# %%
+with_bos = experiments.prepare_at(setting.model, results_dir, corpus=corpus, hook_name=setting.hook_name, seq_len=seq_len,
+                                  n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=not prepend_bos, shrinkage=shrinkage)
+bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
+tables.comparison_table({("other choice",): statistics.compare(bos, "kind", "real-other", with_bos.documents)})
+
+# %% [markdown]
+# ## Norm, distance to the mean, token frequency
+#
+# Rank correlations of plain properties of the base with its median threshold angle, along random and real-other directions, and with the
+# difference between the two. A correlation near zero explains nothing.
+
+# %%
+angles = sensitive.direction_thresholds(setting, "sphere").threshold
+per_prompt = {kind: np.median(np.nan_to_num(angles.sel(kind=kind).values, nan=np.inf), 1) for kind in ("random", "real-other")}
+with np.errstate(invalid="ignore"):
+    per_prompt["random minus real-other"] = np.nan_to_num(per_prompt["random"] - per_prompt["real-other"], nan=0.0)
+tables.columns_table({target: {name: bootstrap(statistics.spearman, values, sizes, **over, n_boot=1000)
+                               for name, values in explanations.covariates(setting).items()} for target, sizes in per_prompt.items()})
+
+# %% [markdown]
+# ## One table
+#
+# What each explanation predicts, and what was measured.
+
+# %% tags=["remove-input"]
+base_gap = bootstrap(statistics.auroc, controls.threshold.sel(base="real").values, controls.threshold.sel(base="random").values, **over)
+foreign_gap = bootstrap(statistics.auroc, controls.threshold.sel(base="foreign").values, controls.threshold.sel(base="random").values, **over)
+tables.explanations([
+    ("KL is quadratic, so it looks flat", "excess flatness 1 around every base", f"at 30°: real {shown[30]['real base, random']:.2f}, Gaussian {shown[30]['random base, random']:.2f}"),
+    ("final norm, unembedding or softmax", "the direction effect remains at the last block", f"AUROC {late_auroc[late_layer]:.2f} there, {late_auroc[layer]:.2f} at block {layer}"),
+    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {by_effect['l2']:.2f}, by KL {by_effect['kl']:.2f}"),
+    ("any network of this shape", "the same in untrained weights", "; ".join(f"{n}: plateau {half_way[n, 'l2', 'base']:.2f}, direction {half_way[n, 'l2', 'kind']:.2f}" for n in networks)),
+    ("off-distribution inputs are fragile", "realistic bases have the plateau, wherever they come from", f"AUROC against Gaussian bases: own {base_gap:.2f}, foreign real {foreign_gap:.2f}"),
+    ("the sink at the first token", "another result with a beginning-of-sequence token", f"AUROC {bootstrap(statistics.auroc, bos.sel(kind='random').values, bos.sel(kind='real-other').values, documents=with_bos.documents):.2f}"),
+])
+
+# %% [markdown]
+# ## Claims
+
+# %% tags=["hide-input"]
+drop = bootstrap(lambda a, b, c, d: statistics.auroc(a, b) - statistics.auroc(c, d),
+                 *(late[place].sel(kind=kind).values for place in (layer, late_layer) for kind in ("random", "real-other")),
+                 documents=late_documents, n_boot=1000)
+c7 = claims.evaluate("C7", [
+    Part("AUROC of random against real-other at the last block", late_auroc[late_layer], "", 0.42, 0.58),
+    Part("AUROC at the default block minus AUROC at the last", drop, "", 0.0, None),
+], "06_trivial_explanations#fig-layers")
+vi = claims.evaluate("(vi)", [Part("AUROC of random against real-other at the last block", late_auroc[late_layer], "", 0.42, 0.58),
+                              Part("AUROC at the default block minus AUROC at the last", drop, "", 0.0, None)], "06_trivial_explanations#fig-layers")
+claims.save(setting.folder, c7, vi)
+claims.table([c7, vi])
+
+# %% tags=["remove-cell"]
+flat_real, flat_random = shown[30]["real base, random"], shown[30]["random base, random"]
+flat_word = "flatter than" if flat_real.high < 1 else "steeper than" if flat_real.low > 1 else "not distinguishable from"
+glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name}: at 30° the KL divergence around real bases is {flat_real:.2f} of "
+     f"what its own curvature predicts, {flat_word} a quadratic; around Gaussian bases {flat_random:.2f}. The direction effect has an AUROC of "
+     f"{late_auroc[layer]:.2f} at block {layer} and {late_auroc[late_layer]:.2f} at the last block. Real activations of foreign prompts exceed "
+     f"Gaussian bases in threshold angle with probability {foreign_gap:.2f}, the prompt's own with {base_gap:.2f}.", display=False)
+glue("n_prompts_used", setting.n_prompts, display=False)
+glue("n_late", len(late_documents), display=False)
+glue("n_layer", len(layer_documents), display=False)
+
+# %% [markdown]
+# ## What this page does not show
+#
+# How the network does it. Damping in the middle, thresholds in the gated MLPs or anything else that makes realistic activations robust would
+# all pass these tests; telling them apart needs interventions inside the blocks.
+#
+# ## Versions
+
+# %%
+results.provenance(setting.determined_by)

@@ -1,0 +1,74 @@
+"""Statistics -> small tables of text, as pages show them."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .statistics import Interval, proportion
+
+
+def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
+    """Several comparisons as one table of text, for a page."""
+
+    def text(value) -> str:
+        if isinstance(value, Interval):
+            return f"{value:.3g}" if np.isfinite(value.value) else "beyond the range"
+        return "" if value is None else f"{value:.0%}"
+
+    return pd.concat({" / ".join(key): table.map(text) for key, table in comparisons.items()})
+
+
+def matrix_table(values: dict[tuple[str, str], Interval]) -> pd.DataFrame:
+    """Intervals keyed by (row, column) as a table of text."""
+    rows = list(dict.fromkeys(row for row, _ in values))
+    return pd.DataFrame(
+        {column: {row: f"{values[row, column]:.2f}" if row != column else "" for row in rows} for column in rows}
+    )
+
+
+def interval_table(values: dict[str, Interval], heading: str, spec: str = ".2f") -> pd.DataFrame:
+    """Named intervals as a table of text."""
+    return pd.DataFrame({heading: {name: f"{value:{spec}}" for name, value in values.items()}})
+
+
+def parts_table(parts: dict[str, tuple[Interval, Interval]], unit: str = "°") -> pd.DataFrame:
+    """Even and odd parts as a table of text."""
+    return pd.DataFrame(
+        {
+            f"even part ({unit})": {kind: f"{even:.1f}" for kind, (even, _) in parts.items()},
+            f"odd part ({unit})": {kind: f"{odd:.1f}" for kind, (_, odd) in parts.items()},
+        }
+    )
+
+
+def agreement(maps: dict[str, xr.Dataset]) -> pd.DataFrame:
+    """Shares of local and global minima at the first corner by map, and how often two maps agree section by section."""
+    rows = {}
+    for what in ("local", "global"):
+        for section in next(iter(maps.values())).section.values:
+            found = {name: corners[what].sel(section=section).values for name, corners in maps.items()}
+            first, second = found.values()
+            row = {name: f"{proportion(values):.0%}" for name, values in found.items()}
+            rows[f"{what} minimum, {section} corner"] = row | {"same answer": f"{(first == second).mean():.0%}"}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def columns_table(columns: dict[str, dict[str, Interval]], spec: str = ".2f") -> pd.DataFrame:
+    """Named columns of named intervals as a table of text."""
+    return pd.DataFrame(
+        {name: {row: f"{value:{spec}}" for row, value in column.items()} for name, column in columns.items()}
+    )
+
+
+def untrained_table(half_way: dict[tuple[str, str, str], Interval]) -> pd.DataFrame:
+    """AUROC by network, effect and comparison, as a table of text."""
+    headings = {"base": "plateau effect", "kind": "direction effect"}
+    rows: dict[str, dict[str, str]] = {}
+    for (network, effect, what), value in half_way.items():
+        rows.setdefault(network, {})[f"{headings[what]}, {effect.upper()}"] = f"{value:.2f}"
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def explanations(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
+    """Explanation, prediction, measurement."""
+    return pd.DataFrame(rows, columns=["explanation", "predicts", "measured"]).set_index("explanation")

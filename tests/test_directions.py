@@ -1,0 +1,102 @@
+"""Directions by kind, against formulas written out here, and the draws behind them."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from plateaus_utils.activations import Gaussian, generator
+from plateaus_utils.directions import KINDS, directions, draw
+
+N, K, D = 6, 3, 8
+
+
+@pytest.fixture(scope="module")
+def parts():
+    rng = torch.Generator().manual_seed(0)
+    bases, others = torch.randn(N, D, generator=rng) + 1, torch.randn(40, D, generator=rng) + 1
+    gaussian = Gaussian.fit(others)
+    return bases, others, gaussian, draw(bases, others, gaussian, K, generator(0, "draws"))
+
+
+def test_each_kind_is_its_formula(parts):
+    bases, others, gaussian, draws = parts
+    expected = {
+        "random": lambda b, i, j: draws.gaussian[i, j] - b,
+        "real-other": lambda b, i, j: others[draws.real_index[i, j]] - b,
+        "naive": lambda b, i, j: draws.naive[i, j],
+        "naive minus base": lambda b, i, j: draws.naive[i, j] - b,
+        "minus base": lambda b, i, j: -b,
+        "random mixture": lambda b, i, j: draws.gaussian[i, j] - draws.gaussian_second[i, j],
+        "real mixture": lambda b, i, j: draws.real[i, j] - draws.real_second[i, j],
+        "towards mean": lambda b, i, j: others.mean(0) - b,
+        "random deviation": lambda b, i, j: draws.gaussian[i, j] - others.mean(0),
+        "real deviation": lambda b, i, j: draws.real[i, j] - others.mean(0),
+    }
+    assert set(KINDS) == set(expected)
+    for kind, formula in expected.items():
+        found = directions(kind, bases, draws)
+        assert found.shape == (N, K, D)
+        for i in range(N):
+            for j in range(K):
+                torch.testing.assert_close(found[i, j], formula(bases[i], i, j), atol=1e-5, rtol=1e-5)
+
+
+def test_minus_sign_reverses_a_kind(parts):
+    bases, _, _, draws = parts
+    for kind in KINDS:
+        torch.testing.assert_close(directions(f"-{kind}", bases, draws), -directions(kind, bases, draws))
+
+
+@pytest.mark.parametrize("kind", ["random mixture", "real mixture", "naive", "random deviation", "real deviation"])
+def test_kinds_without_the_base_do_not_depend_on_it(parts, kind):
+    bases, _, _, draws = parts
+    torch.testing.assert_close(directions(kind, bases, draws), directions(kind, bases + 5, draws))
+
+
+def test_real_targets_are_others_and_none_comes_twice_for_one_base(parts):
+    _, others, _, draws = parts
+    for i in range(N):
+        targets = torch.cat([draws.real[i], draws.real_second[i]])
+        found = torch.cdist(targets, others).argmin(1).tolist()
+        assert len(set(found)) == 2 * K
+        torch.testing.assert_close(others[found], targets)
+        assert found[:K] == draws.real_index[i].tolist()
+
+
+def test_an_activation_equal_to_the_base_is_no_target(parts):
+    bases, others, gaussian, _ = parts
+    with_itself = torch.cat([others[: 2 * K], bases])
+    draws = draw(bases, with_itself, gaussian, K, generator(0, "x"))
+    for i in range(N):
+        assert torch.cdist(torch.cat([draws.real[i], draws.real_second[i]]), bases[i : i + 1]).min() > 0.1
+
+
+def test_the_two_targets_of_a_mixture_are_independent_draws_of_one_distribution(parts):
+    bases, others, gaussian, _ = parts
+    draws = draw(bases[:1].expand(2000, -1), others, gaussian, 1, generator(0, "many"))
+    first, second = (x[:, 0] - gaussian.mean.float() for x in (draws.gaussian, draws.gaussian_second))
+    correlation = torch.corrcoef(torch.cat([first.T, second.T]))[:D, D:]
+    assert correlation.abs().max() < 5 / 2000**0.5
+    torch.testing.assert_close(first.var(0), second.var(0), rtol=0.2, atol=0)
+
+
+def test_naive_targets_have_the_norm_of_their_base(parts):
+    bases, _, _, draws = parts
+    torch.testing.assert_close(draws.naive.norm(dim=-1), bases.norm(dim=-1)[:, None].expand(N, K))
+
+
+def test_same_seed_draws_the_same_and_another_seed_something_else(parts):
+    bases, others, gaussian, draws = parts
+    again = draw(bases, others, gaussian, K, generator(0, "draws"))
+    other = draw(bases, others, gaussian, K, generator(1, "draws"))
+    for field in dataclasses.fields(draws):
+        torch.testing.assert_close(getattr(again, field.name), getattr(draws, field.name), rtol=0, atol=0)
+    assert not torch.equal(other.gaussian, draws.gaussian) and not torch.equal(other.real, draws.real)
+
+
+def test_draws_of_some_bases_are_a_slice_of_all(parts):
+    bases, _, _, draws = parts
+    for kind in KINDS:
+        found = directions(kind, bases[2:4], draws[2:4])
+        torch.testing.assert_close(found, directions(kind, bases, draws)[2:4], rtol=0, atol=0)
