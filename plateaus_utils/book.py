@@ -16,6 +16,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -394,6 +395,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--help-parameters", action="store_true", help="list the parameters of all chapters, and exit")
     options = parser.parse_args(arguments)
     os.environ.update(KERNEL_ENVIRONMENT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill must stop the kernel as well
     try:
         if options.help_parameters:
             print(parameter_table())

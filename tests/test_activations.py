@@ -149,9 +149,7 @@ def test_activations_that_are_not_finite_are_not_fitted(refused, bad):
 
 
 def test_each_seed_and_purpose_has_its_own_stream():
-    draws = {
-        (seed, purpose): torch.randn(5, generator=generator(seed, purpose)) for seed in (0, 1) for purpose in "ab"
-    }
+    draws = {(seed, purpose): torch.randn(5, generator=generator(seed, purpose)) for seed in (0, 1) for purpose in "ab"}
     assert len({tuple(x.tolist()) for x in draws.values()}) == 4
     torch.testing.assert_close(torch.randn(5, generator=generator(1, "b")), draws[1, "b"], rtol=0, atol=0)
 
