@@ -32,11 +32,14 @@ n_prompts: int = 120  # base prompts
 
 # %%
 collected = claims.collect(results.results_folder(results_dir))
-print(f"model {model}, corpus {corpus}, {n_prompts} base prompts, profile {profile}")
+folder = results.results_folder(results_dir)
+print(f"model {model}, corpus {corpus}, {n_prompts} base prompts, profile {profile}; newest result {results.newest(folder)}")
 
 # %% tags=["remove-cell"]
 verdicts = (claims.HOLDS, claims.FAILS, claims.OPEN, claims.NOT_TESTED)
 counted = {verdict: sum(claim["verdict"] == verdict for claim in collected) for verdict in verdicts}
+for claim in collected:
+    glue(f"verdict_{claim['id'].strip('()')}", claims.brief(claim), display=False)
 glue("verdict_counts", "In this run: " + ", ".join(f"{n} {verdict}" for verdict, n in counted.items()) + ".", display=False)
 
 # %% [markdown]

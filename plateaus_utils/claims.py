@@ -360,6 +360,17 @@ def number(part: dict, spec: str = ".2f") -> str:
     return f"{one(part['value'])} [{one(part['low'])}, {one(part['high'])}]"
 
 
+def brief(claim: dict) -> str:
+    """Verdict and headline number of a claim in one line."""
+    if claim["verdict"] == NOT_TESTED:
+        return f"{NOT_TESTED}: {claim['reason']}"
+    headline = claim["parts"][0]
+    return (
+        f"{claim['verdict']}: {headline['name']} {number(headline)} {headline['unit']}".strip()
+        + f" (n = {headline['n']})"
+    )
+
+
 def table(evaluated: Sequence[dict]) -> pd.DataFrame:
     """The parts of evaluated claims as a table of text, for a chapter."""
     rows = [

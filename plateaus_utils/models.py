@@ -220,14 +220,19 @@ def _first_line(error: Exception) -> str:
 
 
 def _device(device: str) -> torch.device:
-    if device != "auto":
-        try:
-            return torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise ModelError(
-                f"The device '{device}' is not on this machine ({_first_line(error)}); use 'auto' or 'cpu'."
-            ) from error
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    if device == "auto":
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f"There is no device '{device}'; use auto, cpu, cuda or mps.") from error
+
+
+def _dtype(dtype: str) -> torch.dtype:
+    found = getattr(torch, dtype, None)
+    if not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise ModelError(f"'{dtype}' is no floating-point type; use float32, or bfloat16 with its noise floor in mind.")
+    return found
 
 
 def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, revision: str) -> LanguageModel:

@@ -81,6 +81,10 @@ def load_prompts(
     """
     if seq_len < 2:
         raise CorpusError(f"seq_len is {seq_len}; it must be at least 2, so that the last position has a context.")
+    if min(n_bases, n_others) < 1:
+        raise CorpusError(
+            f"{n_bases} base and {n_others} other sequences were asked for; ask for at least one of each."
+        )
     if n_ctx is not None and seq_len > n_ctx:
         raise CorpusError(
             f"seq_len is {seq_len}, longer than the model's context of {n_ctx} tokens; choose a smaller one."

@@ -41,14 +41,19 @@ def results_folder(results_dir: str) -> Path:
     return PROJECT / results_dir
 
 
+PACKAGE = Path(__file__).parent
+_SOURCES = {path: path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))}
+"""The package as it was imported: an edit made while it runs does not belong to what it computes."""
+
+
 def code_hash(compute: Callable | None = None) -> str:
     """SHA-256 of the modules that all results share, and of the one that defines `compute`."""
-    paths = [Path(__file__).parent / f"{name}.py" for name in SHARED]
+    paths = [PACKAGE / f"{name}.py" for name in SHARED]
     if compute is not None:
-        paths.append(Path(inspect.getfile(inspect.unwrap(compute))))
+        paths.append(Path(inspect.getfile(compute)))
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.read_bytes())
+        digest.update(_SOURCES[path] if path in _SOURCES else path.read_bytes())
     return digest.hexdigest()
 
 
@@ -146,6 +151,14 @@ def load(path: Path) -> xr.Dataset:
     if checksum != _content_hash(dataset):
         raise ResultError(f"The result file {path.name} is damaged: its content does not match its checksum.")
     return dataset
+
+
+def newest(folder: Path) -> str:
+    """When the newest result of a folder was computed, or "never"."""
+    times = [
+        load(path).attrs.get("created", "") for path in folder.glob("*.nc") if not path.name.startswith("activations")
+    ]
+    return max(times, default="never")
 
 
 def _content_hash(dataset: xr.Dataset) -> str:
