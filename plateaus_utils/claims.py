@@ -233,17 +233,17 @@ class Part:
 
     @property
     def prompts_needed(self) -> int | None:
-        """About how many prompts would settle an open part, if the value stayed as it is; None if it is settled.
+        """About how many prompts settle this part, if the value stays as it is; None if no number does.
 
         The interval's half-width falls with the square root of n; it must become the distance to the nearest edge.
         """
-        if self.verdict != OPEN:
+        if self.verdict is None:
             return None
         distance = min(abs(self.interval.value - edge) for edge in self._band if math.isfinite(edge))
         half = (self.interval.high - self.interval.low) / 2
-        if not (distance > 0 and math.isfinite(half)):
+        if not (distance > 0 and math.isfinite(half) and math.isfinite(distance)):
             return None
-        return math.ceil(self.interval.n * (half / distance) ** 2)
+        return max(2, math.ceil(self.interval.n * (half / distance) ** 2))
 
 
 def is_gpt2_small(model_name: str) -> bool:
@@ -268,7 +268,7 @@ def evaluate(claim: str, parts: Sequence[Part], figure: str) -> dict:
     """
     published = PUBLISHED[claim]
     headline = parts[0]
-    needed = [part.prompts_needed for part in parts if part.prompts_needed]
+    needed = [part.prompts_needed for part in parts if part.verdict == OPEN and part.prompts_needed]
     return {
         "id": claim,
         "statement": published.statement,
@@ -288,6 +288,7 @@ def evaluate(claim: str, parts: Sequence[Part], figure: str) -> dict:
                 "unit": part.unit,
                 "band": [part.low, part.high],
                 "verdict": part.verdict,
+                "prompts_needed": part.prompts_needed,
             }
             for part in parts
         ],
@@ -406,13 +407,14 @@ def page(evaluated: Sequence[dict]) -> str:
         more = f" About {needed:,} prompts would settle it, if the values stayed as they are." if needed else ""
         rows = "\n".join(
             f"| {part['name']} | {number(part)} {part['unit']} | {part['n']} | {_band_text(*part['band'])} | "
-            f"{part['verdict'] or 'shown only'} |"
+            f"{part['verdict'] or 'shown only'} | {part['prompts_needed'] or ''} |"
             for part in claim["parts"]
         )
         sections.append(
             f"### {claim['id']}: {claim['verdict']}\n\n{claim['statement']} {{cite:p}}`{claim['source']}`\n\n"
             f"Published: {claim['published']}. Shown in {{numref}}`{label}` of {{doc}}`{chapter}`.{more}\n\n"
-            f"| measured | value [95 %] | prompts | band | verdict |\n| --- | --- | --- | --- | --- |\n{rows}\n"
+            "| measured | value [95 %] | prompts | band | verdict | prompts needed |\n"
+            f"| --- | --- | --- | --- | --- | --- |\n{rows}\n"
         )
     return "\n".join(sections)
 

