@@ -115,12 +115,13 @@ plotting.show(fig, "Difference of the threshold angle from the corner against th
 # ## Do the map's resolution and the angle's precision decide?
 #
 # {glue:text}`n_fine` sections once more, on a grid of {glue:text}`fine_resolution` instead of {glue:text}`resolution` steps along an
-# edge and with angles to ±{glue:text}`fine_tolerance`° instead of ±0.5°. Local minima are also judged on the fine map at the coarse
-# grid's distance, which separates the two effects.
+# edge and with angles to ±{glue:text}`fine_tolerance`° instead of ±0.5°. The fine angles on the coarse grid's points separate the effect
+# of precision from that of resolution: with a finer grid a corner's neighbours lie closer.
 
 # %%
 coarse = sections.isel(prompt=slice(0, fine.sizes["prompt"]))
-tables.agreement({"coarse map, ±0.5°": optima.corner_statistics(coarse), "fine map": optima.corner_statistics(fine)})
+maps = {"coarse map, ±0.5°": coarse, "precise angles, coarse map": optima.on_coarse_grid(fine), "precise angles, fine map": fine}
+tables.agreement({name: optima.corner_statistics(sections_) for name, sections_ in maps.items()})
 
 # %% [markdown]
 # ## Claims

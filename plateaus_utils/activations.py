@@ -100,7 +100,10 @@ class Gaussian:
             )
         centred = activations.double() - activations.double().mean(0)
         if shrinkage:
-            covariance = torch.from_numpy(ledoit_wolf(centred.numpy(), assume_centered=True)[0])
+            # Shrinking towards the identity would fill that empty direction, so it happens in the hyperplane beside it.
+            plane = _sum_zero_basis(d) if _sums_to_zero(activations) else torch.eye(d, dtype=torch.float64)
+            shrunk = ledoit_wolf((centred @ plane).numpy(), assume_centered=True)[0]
+            covariance = plane @ torch.from_numpy(shrunk) @ plane.T
         else:
             covariance = centred.T @ centred / (n - 1)
         eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
@@ -115,6 +118,16 @@ class Gaussian:
     def participation_ratio(self) -> float:
         """(tr C)² / tr C²: how many directions share the variance."""
         return float(self.eigenvalues.sum() ** 2 / self.eigenvalues.square().sum())
+
+
+def _sums_to_zero(activations: torch.Tensor) -> bool:
+    return bool(activations.double().sum(-1).abs().max() <= 1e-4 * activations.norm(dim=-1).max())
+
+
+def _sum_zero_basis(d: int) -> torch.Tensor:
+    """[d, d - 1] orthonormal columns that span the vectors whose entries sum to zero."""
+    ones_first = torch.cat([torch.ones(d, 1), torch.eye(d)[:, 1:]], 1).double()
+    return torch.linalg.qr(ones_first).Q[:, 1:]
 
 
 def isotropic(like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

@@ -50,7 +50,7 @@ def code_hash(compute: Callable | None = None) -> str:
     """SHA-256 of the modules that all results share, and of the one that defines `compute`."""
     paths = [PACKAGE / f"{name}.py" for name in SHARED]
     if compute is not None:
-        paths.append(Path(inspect.getfile(compute)))
+        paths.append(Path(inspect.getfile(inspect.unwrap(compute))))
     digest = hashlib.sha256()
     for path in paths:
         digest.update(_SOURCES[path] if path in _SOURCES else path.read_bytes())

@@ -42,14 +42,15 @@ def parts_table(parts: dict[str, tuple[Interval, Interval]], unit: str = "°") -
 
 
 def agreement(maps: dict[str, xr.Dataset]) -> pd.DataFrame:
-    """Shares of local and global minima at the first corner by map, and how often two maps agree section by section."""
+    """Shares of local and global minima at the first corner by map, and how often each map agrees with the first one."""
     rows = {}
     for what in ("local", "global"):
         for section in next(iter(maps.values())).section.values:
             found = {name: corners[what].sel(section=section).values for name, corners in maps.items()}
-            first, second = found.values()
+            first, *others = found
             row = {name: f"{proportion(values):.0%}" for name, values in found.items()}
-            rows[f"{what} minimum, {section} corner"] = row | {"same answer": f"{(first == second).mean():.0%}"}
+            row |= {f"{name} agrees": f"{(found[name] == found[first]).mean():.0%}" for name in others}
+            rows[f"{what} minimum, {section} corner"] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

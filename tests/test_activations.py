@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from sklearn.covariance import LedoitWolf
 from transformers import AutoModelForCausalLM
@@ -124,10 +125,24 @@ def test_eigenvalues_descend_and_belong_to_their_vectors():
 
 
 def test_shrinkage_is_that_of_ledoit_and_wolf():
-    x = correlated(40, 32)
+    x = correlated(40, 32, centred=False)
     gaussian = Gaussian.fit(x, shrinkage=True)
     rebuilt = gaussian.eigenvectors @ torch.diag(gaussian.eigenvalues) @ gaussian.eigenvectors.T
     np.testing.assert_allclose(rebuilt.numpy(), LedoitWolf().fit(x.double().numpy()).covariance_, atol=1e-8)
+
+
+def test_shrinkage_of_centred_activations_leaves_the_constant_direction_empty():
+    # Invariant: draws sum to zero over the hidden dimensions where the model is centred; also from few activations.
+    x = correlated(40, 32)
+    gaussian = Gaussian.fit(x, shrinkage=True)
+    drawn = gaussian.sample(1000, generator(0, "draws"))
+    assert drawn.sum(-1).abs().max() <= 1e-4 * drawn.norm(dim=-1).max()
+    # In any orthonormal coordinates of the hyperplane (here: Helmert's) it is Ledoit and Wolf's covariance.
+    helmert = torch.from_numpy(scipy.linalg.helmert(32).T)
+    expected = LedoitWolf().fit((x.double() @ helmert).numpy()).covariance_
+    rebuilt = gaussian.eigenvectors @ torch.diag(gaussian.eigenvalues) @ gaussian.eigenvectors.T
+    np.testing.assert_allclose((helmert.T @ rebuilt @ helmert).numpy(), expected, atol=1e-8)
+    assert gaussian.eigenvalues[-2] > 0 and gaussian.eigenvalues[-1] < 1e-9
 
 
 def test_too_few_samples_for_a_covariance_are_refused_unless_it_is_shrunk(refused):

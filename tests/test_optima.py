@@ -54,6 +54,12 @@ def test_ties_and_censoring_are_no_strict_minimum():
     assert optima.corner_statistics(sections(only_corner, 4)).local.all()
 
 
+def test_a_fine_map_contains_the_coarse_one():
+    fine = optima.triangle(optima.FINE_RESOLUTION)
+    kept = optima.on_coarse_grid(sections(np.arange(len(fine), dtype=float), optima.FINE_RESOLUTION))
+    assert np.allclose(kept.weight.values, optima.triangle(optima.RESOLUTION))
+
+
 def test_a_slope_is_a_one_sided_minimum_and_no_two_sided_one():
     s = np.array(optima.STEPS)
     dims = ("prompt", "section", "line", "s")

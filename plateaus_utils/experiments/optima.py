@@ -10,7 +10,8 @@ from .setting import Setting
 
 RESOLUTION = 4
 """Steps along an edge of a triangle: 15 directions."""
-FINE_RESOLUTION = 10
+FINE_RESOLUTION = 8
+"""A multiple of RESOLUTION, so that a fine map contains a coarse one."""
 FINE_TOLERANCE = 0.05
 N_FINE = 20
 SECTIONS = ("real-other", "random")
@@ -93,6 +94,12 @@ def lines_past_corners(setting: Setting, tolerance: float = 0.1) -> xr.Dataset:
 
 def _unit(x: torch.Tensor) -> torch.Tensor:
     return x / x.norm(dim=-1, keepdim=True)
+
+
+def on_coarse_grid(sections: xr.Dataset) -> xr.Dataset:
+    """The points of a fine map that lie on the coarse grid, with their precise angles."""
+    steps = sections.weight.values * RESOLUTION
+    return sections.isel(point=np.flatnonzero(np.isclose(steps, steps.round()).all(1)))
 
 
 def corner_statistics(sections: xr.Dataset) -> xr.Dataset:

@@ -170,4 +170,4 @@ def pair_paths(
     result = in_chunks(setting, name, {"interpolations": list(PAIR_PATHS), "ends": chosen.tolist()}, compute, model)
     return result.assign_coords(
         interpolation=list(PAIR_PATHS), read=["resid_post", "normalized"], t=np.linspace(0, 1, 50)
-    )
+    ).transpose("prompt", "interpolation", ...)

@@ -1,0 +1,578 @@
+"""The experiments on a tiny network: shapes, pairing, exactness, and numbers computed a second way."""
+
+import dataclasses
+import json
+
+import datasets
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from plateaus_utils import experiments, models, results
+from plateaus_utils.activations import collect
+from plateaus_utils.directions import directions
+from plateaus_utils.effects import kl_divergence, measure
+from plateaus_utils.errors import ActivationError, CorpusError, ModelError
+from plateaus_utils.experiments import (
+    base_points,
+    curves,
+    explanations,
+    measuring,
+    optima,
+    plateaus,
+    prepare,
+    prepare_layers,
+    sensitive,
+    threshold_sizes,
+)
+from plateaus_utils.patching import Suffix
+from plateaus_utils.paths import sphere, straight
+from plateaus_utils.sensitivity import exponent, first_crossing, max_slope, width
+
+ANGLES = [0.0, 45.0, 90.0, 180.0]
+
+
+def distances(x, y):
+    """[n, m] without the shortcut through a matrix product, which loses the small ones."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+@pytest.fixture
+def elsewhere(setting, tmp_path):
+    """The same setting with an empty folder of results."""
+    return dataclasses.replace(setting, folder=tmp_path)
+
+
+# What is studied ------------------------------------------------------------------------------------------------------
+
+
+def test_setting_holds_activations_of_its_own_prompts(setting, small):
+    assert setting.n_prompts == small["n_prompts"] and len(setting.others) == small["n_others"]
+    assert setting.base_activations.shape == (10, 32) and setting.other_activations.shape == (60, 32)
+    torch.testing.assert_close(
+        setting.base_activations, collect(setting.model, setting.bases.tokens, "blocks.1.hook_resid_pre")
+    )
+    torch.testing.assert_close(
+        setting.other_activations, collect(setting.model, setting.others.tokens, "blocks.1.hook_resid_pre")
+    )
+    assert not set(setting.documents) & set(setting.others.documents)
+    torch.testing.assert_close(setting.gaussian.mean.float(), setting.other_activations.mean(0))
+
+
+def test_activations_are_stored_once_and_read_back(tmp_path, small, monkeypatch):
+    first = prepare(models.TINY, str(tmp_path), **small)
+    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations.1.nc"]
+    before = (tmp_path / "activations.1.nc").stat().st_mtime_ns
+    second = prepare(models.TINY, str(tmp_path), **small)
+    assert (tmp_path / "activations.1.nc").stat().st_mtime_ns == before
+    assert torch.equal(first.other_activations, second.other_activations)
+    assert torch.equal(first.base_activations, second.base_activations)
+
+
+def test_settings_with_and_without_first_token_do_not_overwrite_each_other(tmp_path, small):
+    for bos in (False, True):
+        setting = prepare(models.TINY, str(tmp_path), **small, prepend_bos=bos)
+        assert (setting.bases.tokens[:, 0] == 256).all() == bos
+    assert len(list(tmp_path.glob("activations*.nc"))) == 2
+
+
+def test_first_prompts_of_a_setting_are_a_setting(setting):
+    few = setting.first(4)
+    assert few.n_prompts == 4 and torch.equal(few.base_activations, setting.base_activations[:4])
+    assert few.determined_by != setting.determined_by
+
+
+def test_settings_at_several_layers_are_the_settings_at_each(tmp_path, small, setting):
+    options = {k: v for k, v in small.items() if k not in ("device", "shrinkage")} | {"seed": 0, "prepend_bos": False}
+    found = prepare_layers(setting.model, str(tmp_path), [0, 1, 3], **options)
+    assert list(found) == [0, 1, 3]
+    torch.testing.assert_close(found[1].base_activations, setting.base_activations)
+    torch.testing.assert_close(found[1].other_activations, setting.other_activations)
+    torch.testing.assert_close(found[1].gaussian.mean, setting.gaussian.mean)
+    deep = collect(setting.model, setting.others.tokens, "blocks.3.hook_resid_pre")
+    torch.testing.assert_close(found[3].other_activations, deep)
+
+
+def test_bad_parameters_of_a_setting_are_refused(tmp_path, small, refused):
+    with refused(ModelError, "blocks.9.hook_resid_pre"):
+        prepare(models.TINY, str(tmp_path), **small, layer=9)
+    with refused(CorpusError, "longer than the model's context of 256"):
+        prepare(models.TINY, str(tmp_path), **small | {"seq_len": 300})
+    with refused(ActivationError, "60 activations are too few", "at least 64"):
+        prepare(models.TINY, str(tmp_path), **small | {"shrinkage": False})
+
+
+def test_local_model_and_pretokenized_corpus_go_all_the_way(tmp_path, family_folder):
+    # The way of a GPT-2 from the hub with a corpus of token ids, on local stand-ins for both.
+    generator = np.random.default_rng(0)
+    rows = [{"input_ids": [*generator.integers(0, 256, 40).tolist(), 256]} for _ in range(60)]
+    datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "corpus")
+    setting = prepare(
+        family_folder("gpt2"),
+        str(tmp_path / "results"),
+        corpus=str(tmp_path / "corpus"),
+        n_prompts=6,
+        n_others=40,
+        shrinkage=True,
+        device="cpu",
+    )
+    assert setting.model.name == family_folder("gpt2") and not (setting.bases.tokens == 256).any()
+    found = threshold_sizes(setting, "t", kinds=("random", "real-other"), level=0.05)
+    assert found.threshold.shape == (6, 1, 2, 2) and found.threshold.notnull().mean() > 0.5
+
+
+# Kinds of base --------------------------------------------------------------------------------------------------------
+
+
+def test_bases_are_what_their_names_say(setting):
+    real, others = setting.base_activations, setting.other_activations
+    found = {kind: base_points(setting, kind) for kind in experiments.setting.BASES}
+    assert all(points.shape == real.shape and points.isfinite().all() for points in found.values())
+    assert torch.equal(found["real"], real)
+    torch.testing.assert_close(found["naive"].norm(dim=-1), real.norm(dim=-1))
+    assert distances(found["foreign"], others).min(1).values.max() < 1e-4
+    torch.testing.assert_close(found["mean"], others.mean(0).expand(10, -1), atol=1e-5, rtol=1e-5)
+    middles = (others[:, None] + others[None]) / 2
+    assert distances(found["midpoint"], middles.flatten(0, 1)).min(1).values.max() < 1e-4
+    assert distances(found["random"], torch.cat([real, others])).min() > 0.1
+    for kind in ("random", "permuted scores"):
+        assert found[kind].sum(-1).abs().max() < 1e-3  # a centred model's bases sum to zero
+
+
+def test_permuted_scores_come_from_real_ones(setting):
+    vectors, mean = setting.gaussian.eigenvectors.float(), setting.gaussian.mean.float()
+    real = (setting.other_activations - mean) @ vectors
+    found = (base_points(setting, "permuted scores") - mean) @ vectors
+    nearest = (found[:, None] - real[None]).abs().min(1).values
+    assert nearest.max() < 1e-3
+
+
+def test_base_of_the_same_token_comes_from_a_prompt_that_ends_in_it(setting):
+    last = {int(t) for t in setting.others.tokens[:, -1]}
+    found = base_points(setting, "same token")
+    for i, token in enumerate(setting.bases.tokens[:, -1]):
+        if int(token) in last:
+            nearest = distances(found[i : i + 1], setting.other_activations).argmin()
+            assert setting.others.tokens[nearest, -1] == token
+        else:
+            assert torch.equal(found[i], setting.base_activations[i])
+
+
+def test_kinds_of_base_are_the_same_whenever_they_are_asked_for(setting):
+    for kind in experiments.setting.BASES:
+        assert torch.equal(base_points(setting, kind), base_points(setting, kind))
+
+
+# Curves ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sphere_curves(setting):
+    return curves(
+        setting, "test_sphere", bases=("real", "random"), kinds=("random", "real-other", "naive"), sizes=ANGLES
+    )
+
+
+def test_curves_are_labelled_and_finite(sphere_curves, setting):
+    assert sphere_curves.kl.dims == ("prompt", "base", "kind", "direction", "size")
+    assert sphere_curves.kl.shape == (10, 2, 3, 2, 4)
+    assert set(sphere_curves.data_vars) >= set(measuring.CURVE_EFFECTS)
+    assert all(np.isfinite(sphere_curves[name]).all() for name in measuring.CURVE_EFFECTS)
+    assert sphere_curves["size"].attrs["unit"] == "degrees" and sphere_curves.kl.attrs["description"]
+    np.testing.assert_array_equal(sphere_curves.document, setting.documents)
+
+
+def test_curves_are_what_one_forward_pass_for_each_point_gives(sphere_curves, setting):
+    draws = setting.draws(2)
+    for prompt, base, kind, direction, size in ((0, "real", "random", 0, 1), (7, "random", "real-other", 1, 2)):
+        start = base_points(setting, base)[prompt]
+        vector = directions(kind, base_points(setting, base), draws)[prompt, direction]
+        point = sphere(start, vector, torch.tensor([ANGLES[size]]))[0]
+        logits = []
+        for value in (start, point):
+
+            def patch(stream, hook, value=value):
+                stream[:, -1] = value
+                return stream
+
+            with torch.no_grad():
+                tokens = setting.bases.tokens[prompt : prompt + 1]
+                logits.append(
+                    setting.model.bridge.run_with_hooks(tokens, fwd_hooks=[(setting.hook_name, patch)])[:, -1]
+                )
+        found = sphere_curves.kl.isel(prompt=prompt, direction=direction, size=size).sel(base=base, kind=kind)
+        assert float(found) == pytest.approx(kl_divergence(*logits).item(), rel=1e-3)
+
+
+def test_zero_size_has_zero_effect_around_every_base(sphere_curves):
+    # Invariant: no perturbation, no effect, relative to the run on the inserted base.
+    start = sphere_curves.isel(size=0)
+    assert float(start.kl.max()) <= 1e-6 and float(start.top_changed.max()) == 0
+    assert float(start.l2.max()) <= 1e-5 * float(sphere_curves.l2.max()) * 10
+    assert float(abs(start.cosine - 1).max()) <= 1e-5
+
+
+def test_all_meridians_meet_at_the_antipode(sphere_curves):
+    end = sphere_curves.kl.isel(size=-1).sel(base="real").values
+    np.testing.assert_allclose(end, np.broadcast_to(end[:, :1, :1], end.shape), rtol=1e-3)
+
+
+def test_same_call_elsewhere_gives_the_same_numbers_to_the_last_digit(sphere_curves, elsewhere):
+    again = curves(
+        elsewhere, "test_sphere", bases=("real", "random"), kinds=("random", "real-other", "naive"), sizes=ANGLES
+    )
+    xr.testing.assert_identical(again.drop_attrs(), sphere_curves.drop_attrs())
+
+
+def test_stored_result_is_what_was_computed(sphere_curves, setting):
+    again = curves(
+        setting, "test_sphere", bases=("real", "random"), kinds=("random", "real-other", "naive"), sizes=ANGLES
+    )
+    xr.testing.assert_identical(again, sphere_curves)
+
+
+@pytest.mark.parametrize("prompts", [1, 3, 10])
+def test_numbers_do_not_depend_on_how_prompts_are_chunked(sphere_curves, elsewhere, monkeypatch, prompts):
+    monkeypatch.setattr(measuring, "PROMPTS_PER_SUFFIX", prompts)
+    found = curves(
+        elsewhere, "test_sphere", bases=("real", "random"), kinds=("random", "real-other", "naive"), sizes=ANGLES
+    )
+    for name in ("kl", "l2", "cosine"):
+        np.testing.assert_allclose(found[name], sphere_curves[name], rtol=1e-4, atol=1e-5)
+
+
+def test_interrupted_experiment_continues_with_the_same_numbers(sphere_curves, elsewhere, monkeypatch):
+    monkeypatch.setattr(measuring, "PROMPTS_PER_SUFFIX", 3)
+    options = {"bases": ("real", "random"), "kinds": ("random", "real-other", "naive"), "sizes": ANGLES}
+    made = []
+
+    def suffix(model, tokens, *rest):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(len(tokens))
+        return Suffix(model, tokens, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(measuring, "Suffix", suffix)
+        curves(elsewhere, "test_sphere", **options)
+    made.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "Suffix", suffix)
+        found = curves(elsewhere, "test_sphere", **options)
+    assert made == [3, 1]
+    np.testing.assert_allclose(found.kl, sphere_curves.kl, rtol=1e-4, atol=1e-5)
+
+
+def test_pairing_by_directions_gives_every_base_the_real_bases_vectors(setting):
+    options = {"bases": ("real", "random"), "kinds": ("random",), "mode": "straight", "sizes": [0.5, 1.0]}
+    by_target = curves(setting, "test_by_target", **options, pairing="targets")
+    by_direction = curves(setting, "test_by_direction", **options, pairing="directions")
+    np.testing.assert_allclose(by_target.kl.sel(base="real"), by_direction.kl.sel(base="real"), rtol=1e-4, atol=1e-6)
+    inserted = base_points(setting, "random")
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    for result, origin in ((by_target, inserted), (by_direction, setting.base_activations)):
+        vectors = directions("random", origin, setting.draws(2))
+        points = straight(inserted[:, None].expand_as(vectors), vectors, torch.tensor([0.5, 1.0]))
+        kl = measure(suffix, points.flatten(1, 2), inserted[:, None])["kl"].view(10, 2, 2)
+        np.testing.assert_allclose(result.kl.sel(base="random", kind="random"), kl, rtol=1e-4, atol=1e-6)
+
+
+def test_result_is_stale_when_the_module_that_computes_it_changes(elsewhere, monkeypatch):
+    hashed = []
+    code_hash = results.code_hash
+    monkeypatch.setattr(results, "code_hash", lambda compute=None: hashed.append(compute) or code_hash(compute))
+    plateaus.pair_paths(elsewhere, "pairs")
+    compute = next(c for c in hashed if c is not None)
+    assert code_hash(compute) != code_hash(), "the chapter's own module is not part of the key"
+
+
+# Threshold sizes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["sphere", "straight"])
+def test_thresholds_are_where_dense_curves_cross(mode, setting):
+    options = {"bases": ("real", "random"), "kinds": ("random", "real-other"), "mode": mode}
+    found = threshold_sizes(setting, f"test_thresholds_{mode}", **options, level=0.1)
+    limit = found.threshold.attrs["limit"]
+    sizes = np.linspace(0, limit, 361)
+    dense = curves(setting, f"test_dense_{mode}", **options, sizes=sizes, effects=("kl",))
+    expected = first_crossing(sizes, dense.kl.values, 0.1)
+    assert found.threshold.shape == expected.shape == (10, 2, 2, 2)
+    np.testing.assert_array_equal(np.isnan(found.threshold), np.isnan(expected))
+    assert np.isfinite(expected).sum() > 20
+    assert np.nanmax(np.abs(found.threshold - expected)) <= measuring.TOLERANCES[mode]
+    assert (found.evaluations > 0).all() and found.threshold.attrs["level"] == 0.1
+
+
+def test_impossible_level_is_censored_everywhere(setting):
+    found = threshold_sizes(setting, "test_censored", level=1e6)
+    assert found.threshold.isnull().all() and found.threshold.attrs["limit"] == 180
+    assert (found.evaluations == len(measuring.GRIDS["sphere"])).all()
+
+
+# Activation plateaus --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["sphere", "straight"])
+def test_activation_plateaus_pair_bases_both_ways(mode, setting):
+    found = plateaus.activation_plateaus(setting, mode)
+    assert found.pairing.values.tolist() == ["targets", "directions"]
+    assert found.base.values.tolist() == ["real", "random", "naive"]
+    assert found.kl.sizes["size"] == 25 and found.threshold.shape == found.kl.shape[:-1]
+    for name in ("kl", "l2", "threshold"):
+        targets, same_vectors = (found[name].sel(pairing=p) for p in ("targets", "directions"))
+        np.testing.assert_array_equal(targets.sel(base="real"), same_vectors.sel(base="real"))
+        assert (targets.sel(base="random") != same_vectors.sel(base="random")).any()
+    assert float(found.kl.isel(size=0).max()) <= 1e-6
+
+
+def test_final_distances_are_between_prompts_of_different_documents(setting):
+    final = collect(setting.model, setting.bases.tokens, "blocks.3.hook_resid_post").double()
+    expected = [
+        (final[i] - final[j]).norm().item()
+        for i in range(10)
+        for j in range(i + 1, 10)
+        if setting.documents[i] != setting.documents[j]
+    ]
+    np.testing.assert_allclose(plateaus.final_distances(setting), expected, rtol=1e-4)
+
+
+def test_plateau_length_is_where_the_distance_reaches_half_of_that_between_prompts(setting):
+    found = plateaus.plateau_lengths(setting)
+    level = np.median(plateaus.final_distances(setting)) / 2
+    assert found.threshold.attrs["level"] == pytest.approx(level)
+    np.testing.assert_allclose(found.steps * 0.5, found.threshold)
+    assert float(found.steps.max()) <= 100
+    prompt, direction = np.argwhere(np.isfinite(found.threshold.sel(base="real").values))[0]
+    length = found.threshold.sel(base="real").values[prompt, direction]
+    start = setting.base_activations[prompt : prompt + 1]
+    vector = directions("random", setting.base_activations, setting.draws(2))[prompt, direction]
+    suffix = Suffix(setting.model, setting.bases.tokens[prompt : prompt + 1], setting.hook_name)
+    ends = torch.stack([start[0] + (length + s) * vector / vector.norm() for s in (-0.5, 0.5)])[None]
+    below, above = measure(suffix, ends, names=("l2",))["l2"][0]
+    assert below < level < above
+
+
+def test_small_perturbations_grow_with_the_square_in_divergence_and_linearly_in_distance(setting):
+    found = plateaus.small_perturbations(setting)
+    assert found.kl.dims == ("prompt", "size") and found.kl.shape == (10, 9)
+    sizes = found["size"].values
+    assert np.nanmedian(exponent(sizes, found.kl.values, found.kl.values)) == pytest.approx(2, abs=0.15)
+    assert np.nanmedian(exponent(sizes, found.l2.values, found.kl.values)) == pytest.approx(1, abs=0.05)
+
+
+def test_plane_passes_through_its_three_corners(setting):
+    found = plateaus.activation_plane(setting)
+    assert found.kl.shape == (3, 3, 31, 31) and found.corner_xy.shape == (3, 3, 2)
+    at = {"A": (0, 0), "B": (1, 0), "C": (0, 1)}
+    for corner, (u, v) in at.items():
+        own = found.kl.sel(corner=corner).sel(u=u, v=v, method="nearest")
+        assert float(own.max()) < 1e-4
+    draws = setting.draws(1, "plane")
+    corners = torch.stack([setting.base_activations[:3], draws.real[:3, 0], draws.real_second[:3, 0]], 1)
+    expected = torch.cdist(corners, corners).numpy()
+    xy = found.corner_xy.values
+    np.testing.assert_allclose(np.linalg.norm(xy[:, :, None] - xy[:, None], axis=-1), expected, rtol=1e-3, atol=1e-3)
+    # From corner A, the divergence at corner B is that of simply inserting B.
+    suffix = Suffix(setting.model, setting.bases.tokens[:3], setting.hook_name)
+    kl = measure(suffix, corners, corners[:, :1])["kl"][:, 0]
+    np.testing.assert_allclose(found.kl.sel(corner="A").sel(u=1, v=0, method="nearest"), kl[:, 1], rtol=1e-3)
+
+
+# Paths between activations --------------------------------------------------------------------------------------------
+
+
+def test_pair_paths_leave_one_end_and_arrive_at_the_other(setting):
+    # Invariant: the distance from the start is 0 at the start; at the end, that from the end is.
+    found = plateaus.pair_paths(setting, "test_pairs")
+    assert found.from_start.dims == ("prompt", "interpolation", "read", "t")
+    assert found.from_start.shape == (10, 2, 2, 50)
+    span = found.from_start.isel(t=-1)
+    assert (found.from_start.isel(t=0) <= 1e-5 * span + 1e-5).all()
+    assert (found.from_end.isel(t=-1) <= 1e-5 * span + 1e-5).all()
+    np.testing.assert_allclose(found.from_end.isel(t=0), span, rtol=1e-4)
+    share = (found.from_start / found.from_start.isel(t=-1)).values
+    np.testing.assert_allclose(share[..., [0, -1]] - [0, 1], 0, atol=1e-5)
+    assert np.isfinite(width(found.t.values, found.from_start.values, found.from_end.values)).any()
+    assert (max_slope(found.from_start.values) >= 1 - 1e-3).all()
+
+
+def test_pair_paths_end_at_the_activations_asked_for(setting):
+    ends = torch.arange(10)
+    found = plateaus.pair_paths(setting, "test_chosen_pairs", ends=ends)
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    expected = measure(suffix, setting.other_activations[ends][:, None], names=("l2",))["l2"][:, 0]
+    for interpolation in ("linear", "slerp"):
+        end = found.from_start.isel(t=-1).sel(interpolation=interpolation, read="resid_post")
+        np.testing.assert_allclose(end, expected, rtol=1e-4)
+
+
+def test_untrained_network_has_paths_of_its_own(setting):
+    fresh = models.untrained(setting.model, 0.02)
+    found = plateaus.pair_paths(setting, "test_untrained_pairs", fresh)
+    assert not np.allclose(found.from_start, plateaus.pair_paths(setting, "test_pairs").from_start)
+    # At a published scale of initialization a network is close to linear: near 0.8 and 1.
+    linear = found.sel(interpolation="linear", read="resid_post")
+    widths = width(found.t.values, linear.from_start.values, linear.from_end.values)
+    assert np.median(widths) == pytest.approx(0.8, abs=0.06)
+    assert np.median(max_slope(linear.from_start.values)) == pytest.approx(1, abs=0.3)
+
+
+# Sensitive directions -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["sphere", "straight"])
+def test_direction_experiments_hold_all_their_kinds(mode, setting):
+    curve, size = sensitive.direction_curves(setting, mode), sensitive.direction_thresholds(setting, mode)
+    assert curve.kl.dims == ("prompt", "kind", "direction", "size") and tuple(curve.kind.values) == sensitive.KINDS
+    assert ("kl_reverse" in curve) == (mode == "sphere") and float(curve.kl.isel(size=0).max()) <= 1e-6
+    kinds = size.kind.values.tolist()
+    assert set(sensitive.KINDS) <= set(kinds) and ("-random" in kinds) == (mode == "sphere")
+
+
+def test_on_the_sphere_a_target_and_its_difference_from_the_base_name_one_meridian(setting):
+    # Towards −g in place of −(g − base): the base's share of a direction does not count there.
+    base, draws = setting.base_activations, setting.draws(2)
+    first = sphere(base[:, None].expand(-1, 2, -1), directions("random", base, draws), torch.tensor([60.0]))
+    second = sphere(base[:, None].expand(-1, 2, -1), draws.gaussian, torch.tensor([60.0]))
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
+
+
+def test_walk_to_a_target_ends_with_the_targets_own_effect(setting):
+    found = sensitive.walks_to_targets(setting)
+    assert found.kl.dims == ("prompt", "kind", "size") and found.kl.shape == (10, 2, 51)
+    draws = setting.draws(1, "walks")
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    for kind, target in (("real-other", draws.real), ("random", draws.gaussian)):
+        kl = measure(suffix, target)["kl"][:, 0]
+        np.testing.assert_allclose(found.kl.sel(kind=kind).isel(size=-1), kl, rtol=1e-3, atol=1e-5)
+    assert float(found.kl.isel(size=0).max()) <= 1e-6
+
+
+def test_only_the_straight_path_to_a_real_target_arrives_at_a_real_activation(setting):
+    found = sensitive.nearest_real(setting, "straight")
+    base = setting.base_activations
+    vector = setting.draws(2).real[:, 0] - base
+    arrival = vector.norm(dim=-1) / base.norm(dim=-1)
+    step = found["size"].diff("size").values.max()
+    for i in range(10):
+        near = found.sel(kind="real-other").isel(prompt=i).interp(size=float(arrival[i]))
+        if arrival[i] <= 2:
+            assert float(near) <= step
+
+
+def test_arrival_angle_is_the_angle_between_base_and_target(setting):
+    base, real = setting.base_activations.double(), setting.draws(2).real.double()
+    cosine = (base[:, None] * real).sum(-1) / base.norm(dim=-1)[:, None] / real.norm(dim=-1)
+    np.testing.assert_allclose(sensitive.arrival_angles(setting), torch.rad2deg(cosine.acos()), atol=0.05)
+
+
+def test_pairs_of_the_same_last_token_say_which_prompts_have_one(setting):
+    found, have = sensitive.same_token_pairs(setting)
+    last = set(setting.others.tokens[:, -1].tolist())
+    assert have.tolist() == [int(t) in last for t in setting.bases.tokens[:, -1]]
+    assert found.from_start.shape == (10, 2, 2, 50)
+
+
+# Local optima ---------------------------------------------------------------------------------------------------------
+
+
+def test_corners_of_a_triangle_are_the_directions_of_its_targets(setting):
+    found = optima.triangle_sections(setting, "test_triangles", 4)
+    assert found.threshold.shape == (4, 2, 15)
+    weights, draws = found.weight.values, setting.first(4).draws(3, "triangle")
+    few = setting.first(4)
+    suffix = Suffix(few.model, few.bases.tokens, few.hook_name)
+    targets = {0: draws.real[:, 0], 1: draws.gaussian[:, 0]}
+    for section, target in targets.items():
+        alone = measuring.thresholds_along(suffix, few.base_activations, (target - few.base_activations)[:, None])
+        np.testing.assert_allclose(found.threshold[:, section, 0], alone.size[:, 0], atol=0.5)
+    shared = np.flatnonzero(weights[:, 0] == 0)  # the edge between the two Gaussian targets is in both sections
+    edge = found.threshold.values[:, :, shared]
+    np.testing.assert_allclose(edge[:, 0], edge[:, 1], atol=0.5)
+
+
+def test_lines_cross_at_the_corner_they_pass(setting):
+    found = optima.lines_past_corners(setting, tolerance=0.1)
+    assert found.threshold.shape == (10, 2, 2, 5) and found.s.values.tolist() == list(optima.STEPS)
+    at_corner = found.threshold.sel(s=0.0)
+    np.testing.assert_allclose(at_corner.isel(line=0), at_corner.isel(line=1), atol=0.1)
+    draws = setting.draws(3, "triangle")
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    alone = measuring.thresholds_along(
+        suffix, setting.base_activations, (draws.real[:, 0] - setting.base_activations)[:, None], tolerance=0.1
+    )
+    np.testing.assert_allclose(at_corner.isel(line=0).sel(section="real-other"), alone.size[:, 0], atol=0.2)
+
+
+# Trivial explanations -------------------------------------------------------------------------------------------------
+
+
+def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, small, setting):
+    options = {k: v for k, v in small.items() if k not in ("device", "shrinkage")} | {"seed": 0, "prepend_bos": False}
+    settings = prepare_layers(setting.model, str(tmp_path), [1, 3], **options)
+    found = explanations.layer_thresholds(settings, 5)
+    assert found.plateau.shape == (2, 5, 2, 2) and found.direction.shape == (2, 5, 2, 2)
+    alone = threshold_sizes(setting.first(5), "test_first_five", kinds=("random", "real-other"))
+    np.testing.assert_allclose(
+        found.direction.sel(layer=1).transpose(*alone.threshold.isel(base=0).dims),
+        alone.threshold.isel(base=0),
+        atol=0.5,
+    )
+
+
+def test_controls_have_thresholds_and_entropies_for_every_kind_of_base(setting):
+    found = explanations.base_controls(setting)
+    assert found.base.values.tolist() == list(experiments.setting.BASES) and found.entropy.shape == (10, 8)
+    assert float(found.entropy.min()) >= 0 and float(found.entropy.max()) <= np.log(257) + 1e-4
+    with torch.no_grad():
+        p = setting.model.core(setting.bases.tokens).logits[:, -1].double().softmax(-1)
+    expected = -(p * p.log()).sum(-1)
+    np.testing.assert_allclose(found.entropy.sel(base="real"), expected, rtol=1e-3)
+
+
+def test_natural_variation_measures_the_swap_it_makes(setting):
+    found = explanations.natural_variation(setting, 3)
+    assert found.kl.dims == ("prompt", "swap", "sort") and found.kl.shape == (10, 3, 2)
+    index = setting.draws(3, "swaps").real_index
+    swapped = setting.other_activations[index]
+    base = setting.base_activations[:, None]
+    any_ = found.sel(sort="any")
+    np.testing.assert_allclose(any_.distance, (swapped - base).norm(dim=-1) / base.norm(dim=-1), rtol=1e-4)
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    np.testing.assert_allclose(any_.kl, measure(suffix, swapped)["kl"], rtol=1e-3, atol=1e-6)
+    last = setting.others.tokens[:, -1]
+    counts = [min(3, int((last == token).sum())) for token in setting.bases.tokens[:, -1]]
+    assert found.kl.sel(sort="same token").notnull().sum("swap").values.tolist() == counts
+
+
+def test_untrained_setting_keeps_the_prompts_and_has_its_own_activations(elsewhere):
+    fresh = explanations.untrained_setting(elsewhere, 0.02)
+    assert torch.equal(fresh.bases.tokens, elsewhere.bases.tokens)
+    assert not torch.allclose(fresh.base_activations, elsewhere.base_activations)
+    torch.testing.assert_close(fresh.base_activations, collect(fresh.model, fresh.bases.tokens, fresh.hook_name))
+    assert fresh.determined_by != elsewhere.determined_by
+    found = explanations.both_effects(fresh, "untrained")
+    assert found["base"].kl.dims == ("prompt", "base", "direction", "size")
+    assert found["kind"].kind.values.tolist() == ["random", "real-other"]
+
+
+def test_covariates_are_plain_properties_of_the_bases(setting):
+    found = explanations.covariates(setting)
+    base, mean = setting.base_activations.numpy(), setting.other_activations.numpy().mean(0)
+    np.testing.assert_allclose(found["norm of the base"], np.linalg.norm(base, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(found["distance to the mean"], np.linalg.norm(base - mean, axis=1), rtol=1e-4)
+    last = setting.others.tokens[:, -1].tolist()
+    shares = [last.count(int(token)) / 60 for token in setting.bases.tokens[:, -1]]
+    np.testing.assert_allclose(found["frequency of the last token"], shares, rtol=1e-5)
+
+
+# Every result says what made it ---------------------------------------------------------------------------------------
+
+
+def test_settings_of_a_result_are_in_its_file(elsewhere):
+    curves(elsewhere, "said", sizes=[10.0], effects=("kl",))
+    said = json.loads(results.load(elsewhere.folder / "said.nc").attrs["settings"])
+    assert said["model"] == models.TINY and said["hook_name"] == "blocks.1.hook_resid_pre" and said["seed"] == 0
+    assert said["sizes"] == [10.0] and said["n_prompts"] == 10 and said["corpus"] == "lee"
