@@ -287,5 +287,57 @@ def test_auroc_between_curves_is_that_of_their_first_crossings(rng):
     assert found.low < found.value < found.high
 
 
+def test_even_and_odd_parts_of_an_axis_by_hand():
+    forward = np.array([[10.0, 20, 30], [40, 50, 60], [NAN, 10, 10]])
+    backward = np.array([[20.0, 40, 60], [40, 40, 40], [50, NAN, 30]])
+    sizes = xr.DataArray(
+        np.stack([forward, backward], 1), dims=("prompt", "kind", "direction"), coords={"kind": ["r", "-r"]}
+    )
+    # Means of both ways: medians 30, 45 and infinity; half differences: medians 10, -5 and 10.
+    both = [np.where(np.isnan(x), INF, x) for x in (forward, backward)]
+    np.testing.assert_array_equal(statistics.both_ways(sizes, "r"), both)
+    assert statistics.even(*both) == 45 and statistics.odd(*both) == 10
+    even, odd = statistics.even_odd(sizes, ["r"], np.arange(3))["r"]
+    assert (even.value, odd.value) == (45, 10)
+
+
+def test_symmetric_axis_has_no_odd_part(rng):
+    sizes = rng.uniform(20, 60, (30, 2))
+    assert statistics.odd(sizes, sizes) == 0
+    assert statistics.even(sizes, sizes) == np.median(np.median(sizes, axis=1))
+
+
+def test_half_way_sizes_see_the_shape_of_a_curve_and_not_its_height(rng):
+    grid = np.linspace(0, 180, 25)
+    heights = rng.uniform(0.1, 10, (12, 2, 3))
+    late, early = (grid / 90) ** 4, grid / 90  # half of the value at 90 degrees at 75.7 and at 45
+    curves = heights[..., None] * np.stack([late, early])[None, :, None]
+    dims = ("prompt", "base", "direction", "size")
+    labelled = xr.DataArray(curves, dims=dims, coords={"base": ["real", "random"], "size": grid})
+    assert statistics.half_way_auroc(labelled, "base", np.arange(12)).value == 1
+    swapped = labelled.assign_coords(base=["random", "real"])
+    assert statistics.half_way_auroc(swapped, "base", np.arange(12)).value == 0
+    kinds = labelled.rename(base="kind").assign_coords(kind=["random", "real-other"])
+    assert statistics.half_way_auroc(kinds, "kind", np.arange(12)).value == 1
+
+
+def test_summary_by_layer_holds_each_layers_own_statistics(rng):
+    plateau, direction = rng.uniform(10, 170, (2, 2, 9, 2, 2))
+    sweep = xr.Dataset(
+        {
+            "plateau": (("layer", "prompt", "base", "direction"), plateau),
+            "direction": (("layer", "prompt", "kind", "direction"), direction),
+        },
+        coords={"layer": [1, 7], "base": ["real", "random"], "kind": ["random", "real-other"]},
+    )
+    sizes, separation = statistics.by_layer(sweep, np.arange(9))
+    for i in range(2):
+        assert sizes["real base"][i].value == np.median(plateau[i, :, 0])
+        assert sizes["Gaussian base"][i].value == np.median(plateau[i, :, 1])
+        assert sizes["real-other direction"][i].value == np.median(direction[i, :, 1])
+        assert separation["plateau effect"][i].value == auroc(plateau[i, :, 0], plateau[i, :, 1])
+        assert separation["direction effect"][i].value == auroc(direction[i, :, 0], direction[i, :, 1])
+
+
 def test_level_of_intervals_is_95_percent():
     assert statistics.LEVEL == 0.95
