@@ -43,7 +43,12 @@ SET_BY_DRIVER = ("profile", "results_dir")
 COLLECTING = "claims"
 """The chapter that reads the results of those listed before it, and so is stale when one of them ran again."""
 
-KERNEL_ENVIRONMENT = {"OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "false"}
+KERNEL_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning slow everything down on a machine that does other work
+    "PYTHONHASHSEED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 # Parameters ----------------------------------------------------------------------------------------------------------

@@ -11,19 +11,19 @@ PARALLEL = 1e-4
 
 
 def straight(base: torch.Tensor, direction: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """B + α·‖b‖·u, with u the unit direction: the report's straight mode, α in units of the base's norm."""
+    """b + α·‖b‖·u, with u the unit direction: the report's straight mode, α in units of the base's norm."""
     return absolute(base, direction, alpha * base.norm(dim=-1, keepdim=True))
 
 
 def absolute(base: torch.Tensor, direction: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """B + ℓ·u, ℓ in units of the activations."""
+    """b + ℓ·u, ℓ in units of the activations."""
     unit = _unit(direction, "The direction has zero length; it names nowhere to go.")
     _require_finite(base)
     return base.unsqueeze(-2) + length.unsqueeze(-1) * unit.unsqueeze(-2)
 
 
 def sphere(base: torch.Tensor, direction: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
-    """Cos θ·b + sin θ·‖b‖·u⊥, with u⊥ the unit part of the direction orthogonal to the base: the report's sphere mode.
+    """cos θ·b + sin θ·‖b‖·u⊥, with u⊥ the unit part of the direction orthogonal to the base: the report's sphere mode.
 
     Raises:
         ActivationError: the direction is zero or parallel to the base, or something is not finite.

@@ -63,6 +63,8 @@ STYLE = {
     "axes.prop_cycle": cycler(color=list(COLORS.values())),
 }
 
+plt.rcParams.update(STYLE)
+
 AXIS = {"degrees": "angle θ (degrees)", "‖base‖": "distance α (norms of the base)", "activation units": "distance ℓ"}
 LABELS = {
     "kl": "KL divergence (nats)",
@@ -84,11 +86,8 @@ def show(figure: Figure, alt: str) -> None:
 def panels(
     rows: int = 1, columns: int = 1, width: float = 7.2, height: float = 2.9, **options
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of `rows` × `columns` axes in the book's style; the axes always come as a 2-D array."""
-    with plt.rc_context(STYLE):
-        return plt.subplots(
-            rows, columns, figsize=(width, height * rows), layout="constrained", squeeze=False, **options
-        )
+    """A figure of `rows` × `columns` axes; the axes always come as a 2-D array."""
+    return plt.subplots(rows, columns, figsize=(width, height * rows), layout="constrained", squeeze=False, **options)
 
 
 def band(ax, x: np.ndarray, values: np.ndarray, kind: str, label: str | None = None) -> None:
@@ -239,25 +238,24 @@ def plane(kl: xr.DataArray, corners: np.ndarray) -> Figure:
     u, v = np.meshgrid(kl.u.values, kl.v.values)
     x = u * corners[1, 0] + v * corners[2, 0]
     y = u * corners[1, 1] + v * corners[2, 1]
-    with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(8.2, 3.6), layout="constrained")
-        surface = figure.add_subplot(1, 2, 1, projection="3d")
-        surface.plot_surface(x, y, nearest, cmap="viridis", rcount=60, ccount=60, linewidth=0)
-        for (cx, cy), name in zip(corners, "ABC", strict=True):
-            surface.plot([cx, cx], [cy, cy], [0, nearest.max()], color=COLORS["black"], linewidth=1.2)
-            surface.text(cx, cy, nearest.max() * 1.05, name)
-        surface.set(zlabel="KL to nearest (nats)", xticklabels=[], yticklabels=[])
-        surface.view_init(elev=48, azim=-70)
-        flat = figure.add_subplot(1, 2, 2)
-        levels = np.concatenate([[0, 0.01, 0.05, 0.1, 0.25], np.geomspace(0.5, max(nearest.max(), 1.0), 8)])
-        image = flat.contourf(x, y, nearest, levels=levels, norm=plt.matplotlib.colors.BoundaryNorm(levels, 256))
-        flat.contour(x, y, nearest, levels=[0.5], colors="white", linewidths=1.2)
-        for (cx, cy), name in zip(corners, "ABC", strict=True):
-            flat.plot(cx, cy, "o", color="white", markeredgecolor="black")
-            flat.annotate(name, (cx, cy), textcoords="offset points", xytext=(6, 5), color="white", weight="bold")
-        flat.set(aspect="equal", xlabel="along A to B", ylabel="across")
-        flat.grid(False)
-        figure.colorbar(image, ax=flat, label="KL to nearest (nats)", format="%.2g")
+    figure = plt.figure(figsize=(8.2, 3.6), layout="constrained")
+    surface = figure.add_subplot(1, 2, 1, projection="3d")
+    surface.plot_surface(x, y, nearest, cmap="viridis", rcount=60, ccount=60, linewidth=0)
+    for (cx, cy), name in zip(corners, "ABC", strict=True):
+        surface.plot([cx, cx], [cy, cy], [0, nearest.max()], color=COLORS["black"], linewidth=1.2)
+        surface.text(cx, cy, nearest.max() * 1.05, name, weight="bold", zorder=10)
+    surface.set(xticklabels=[], yticklabels=[])
+    surface.view_init(elev=48, azim=-70)
+    flat = figure.add_subplot(1, 2, 2)
+    levels = np.concatenate([[0, 0.01, 0.05, 0.1, 0.25], np.geomspace(0.5, max(nearest.max(), 1.0), 8)])
+    image = flat.contourf(x, y, nearest, levels=levels, norm=plt.matplotlib.colors.BoundaryNorm(levels, 256))
+    flat.contour(x, y, nearest, levels=[0.5], colors="white", linewidths=1.2)
+    for (cx, cy), name in zip(corners, "ABC", strict=True):
+        flat.plot(cx, cy, "o", color="white", markeredgecolor="black")
+        flat.annotate(name, (cx, cy), textcoords="offset points", xytext=(6, 5), color="white", weight="bold")
+    flat.set(aspect="equal", xlabel="along A to B", ylabel="across")
+    flat.grid(False)
+    figure.colorbar(image, ax=flat, label="KL to nearest (nats)", format="%.2g")
     return figure
 
 

@@ -129,7 +129,7 @@ def _fill_pools(
 
 
 def _draw(pool: list, n: int, rng: np.random.Generator) -> Prompts:
-    """N sequences in random order: every document's first, then every document's second, and so on."""
+    """Draw n sequences in random order: every document's first, then every document's second, and so on."""
     order = rng.permutation(len(pool))
     turn: Counter[int] = Counter()
     turns = []

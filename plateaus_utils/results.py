@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
@@ -174,9 +175,7 @@ def _content_hash(dataset: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
-def provenance(settings: dict):
+def provenance(settings: dict) -> pd.DataFrame:
     """What made a page, as a small table for its end: model, corpus, settings and versions."""
-    import pandas as pd  # imported here: only pages need it
-
     shown = {**settings, **versions(), "code": code_hash()[:12]}
-    return pd.DataFrame({"value": {name: str(value) for name, value in shown.items()}}).style.hide(axis="columns")
+    return pd.DataFrame({"this run": {name: str(value) for name, value in shown.items()}})

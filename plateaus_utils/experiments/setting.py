@@ -54,7 +54,7 @@ class Setting:
         )
 
     def draws(self, k: int, purpose: str = "directions") -> Draws:
-        """K targets of each sort for every base; the same for every experiment that asks for the same purpose and k."""
+        """Draw k targets of each sort for every base; the same for every experiment that asks for the same purpose and k."""
         return draw(
             self.base_activations, self.other_activations, self.gaussian, k, generator(self.seed, f"{purpose}/{k}")
         )
