@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from myst_nb import glue
 
-from plateaus_utils import directions, effects, experiments, patching, paths, plotting, results, sensitivity
+from plateaus_utils import directions, effects, experiments, patching, paths, plotting, sensitivity, tables
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -236,4 +236,4 @@ glue("example_threshold", f"{threshold:.1f}° " if np.isfinite(threshold) else "
 # ## Versions
 
 # %%
-results.provenance(setting.determined_by)
+tables.provenance(setting.determined_by)

@@ -24,7 +24,7 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, models, plotting, results, sensitivity, statistics, tables
+from plateaus_utils import claims, experiments, models, plotting, sensitivity, statistics, tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import plateaus
 
@@ -314,4 +314,4 @@ glue("auroc_real_random", f"{separation:.2f}", display=False)
 # ## Versions
 
 # %%
-results.provenance(setting.determined_by)
+tables.provenance(setting.determined_by)

@@ -24,7 +24,7 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, plotting, results, sensitivity, statistics, tables
+from plateaus_utils import claims, experiments, plotting, sensitivity, statistics, tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import plateaus, sensitive
 from plateaus_utils.statistics import bootstrap
@@ -87,7 +87,7 @@ angles = sensitive.direction_thresholds(setting, "sphere")
 distances = sensitive.direction_thresholds(setting, "straight")
 main_kinds = [str(kind) for kind in sphere.kind.values]
 
-# %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and how much later other kinds reach it than real-other directions of the same prompt (right; negative values: one dot a prompt, line at the median).", "name": "fig-kinds-thresholds"}}
+# %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and the real-other angle minus that of other kinds in the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner).", "name": "fig-kinds-thresholds"}}
 fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", "real-other", 180, "threshold angle (degrees)")
 plotting.show(fig, "Histograms of threshold angles for five kinds of direction, and paired differences from real-other.")
 
@@ -178,8 +178,8 @@ plotting.show(fig, "Distance to the nearest real activation along straight and s
 
 # %% [markdown]
 # **Paths cut short.** The angle between a base and its real-other targets has the median {glue:text}`arrival_median`. If arrival were
-# all, the kinds would not differ before half of it. Comparing only sizes below half of each path's own arrival angle, sizes beyond
-# it taken as censored, the AUROC of random against real-other is {glue:text}`cut_auroc` (uncut: {glue:text}`uncut_auroc`); within
+# all, the kinds would not differ before half of it. Comparing only sizes below half of a real-other path's arrival angle, with the
+# same limit for the random path beside it and sizes beyond it taken as censored, the AUROC of random against real-other is {glue:text}`cut_auroc` (uncut: {glue:text}`uncut_auroc`); within
 # half-way {glue:text}`cut_share` of the real-other and {glue:text}`cut_share_random` of the random paths reach the threshold.
 #
 # **Both ways along the axis.** On the sphere $t - b$ and $t$ name the same meridian, so its negative leads away from the target along
@@ -335,4 +335,4 @@ glue("within_auroc", f"{separation:.2f}", display=False)
 # ## Versions
 
 # %%
-results.provenance(setting.determined_by)
+tables.provenance(setting.determined_by)

@@ -24,7 +24,7 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, plotting, results, statistics, tables
+from plateaus_utils import claims, experiments, plotting, statistics, tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import optima
 from plateaus_utils.statistics import bootstrap
@@ -171,4 +171,4 @@ glue("local_random", f"{shares['local', 'random']:.0%}", display=False)
 glue("d_model", setting.model.d_model, display=False)
 
 # %%
-results.provenance(setting.determined_by)
+tables.provenance(setting.determined_by)

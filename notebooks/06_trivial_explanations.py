@@ -23,7 +23,7 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, models, plotting, results, sensitivity, statistics, tables
+from plateaus_utils import claims, experiments, models, plotting, sensitivity, statistics, tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import explanations, plateaus, sensitive
 from plateaus_utils.statistics import bootstrap
@@ -254,4 +254,4 @@ glue("n_layer", len(layer_documents), display=False)
 # ## Versions
 
 # %%
-results.provenance(setting.determined_by)
+tables.provenance(setting.determined_by)

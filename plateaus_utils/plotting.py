@@ -293,7 +293,8 @@ def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limi
         axes[0, 1].plot([place - 0.28, place + 0.28], [np.median(values)] * 2, color=COLORS["black"])
     axes[0, 1].axhline(0, color=COLORS["grey"], linewidth=1)
     axes[0, 1].set(xticks=range(len(others)), xticklabels=others, ylabel=f"{reference} minus other: {xlabel}")
-    axes[0, 0].legend(fontsize=8)
+    axes[0, 1].tick_params(axis="x", labelrotation=20 if len(others) > 2 else 0)
+    axes[0, 0].legend(fontsize=7, loc="upper right")
     return figure
 
 
@@ -362,9 +363,7 @@ def triangles(sections: xr.Dataset, n_columns: int) -> Figure:
             ax, angles = axes[row, column], values[column, row]
             image = ax.tripcolor(x, y, angles, shading="gouraud", vmin=low, vmax=high)
             best = angles.argmin()
-            ax.plot(
-                x[best], y[best], "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=2
-            )
+            ax.plot(x[best], y[best], "o", ms=9, mfc="none", mec=COLORS["orange"], mew=2, clip_on=False)
             for cx, cy, name, offset in zip(
                 corner_x, corner_y, labels[section], ((0, 5), (-8, -12), (8, -12)), strict=True
             ):

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
@@ -173,9 +172,3 @@ def _content_hash(dataset: xr.Dataset) -> str:
         else:
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
-
-
-def provenance(settings: dict) -> pd.DataFrame:
-    """What made a page, as a small table for its end: model, corpus, settings and versions."""
-    shown = {**settings, **versions(), "code": code_hash()[:12]}
-    return pd.DataFrame({"this run": {name: str(value) for name, value in shown.items()}})

@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .results import code_hash, versions
 from .statistics import Interval, proportion
+
+pd.set_option("display.max_colwidth", None)  # a page shows whole sentences
 
 
 def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
@@ -73,3 +76,9 @@ def untrained_table(half_way: dict[tuple[str, str, str], Interval]) -> pd.DataFr
 def explanations(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     """Explanation, prediction, measurement."""
     return pd.DataFrame(rows, columns=["explanation", "predicts", "measured"]).set_index("explanation")
+
+
+def provenance(settings: dict) -> pd.DataFrame:
+    """What made a page, for its end: model, corpus, settings and versions."""
+    shown = {**settings, **versions(), "code": code_hash()[:12]}
+    return pd.DataFrame({"this run": {name: str(value) for name, value in shown.items()}})

@@ -1,0 +1,36 @@
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from plateaus_utils import tables
+from plateaus_utils.results import code_hash, versions
+from plateaus_utils.statistics import Interval
+
+
+def test_provenance_shows_settings_versions_and_code():
+    page = tables.provenance({"model": "x", "seed": 3}).to_html()
+    for text in ("model", ">x<", "seed", ">3<", versions()["torch"], code_hash()[:12]):
+        assert text in page
+
+
+def test_comparisons_show_intervals_shares_and_blanks():
+    table = pd.DataFrame.from_dict(
+        {"real": {"median": Interval(42.6, 39.8, 45.6, 120), "difference": None, "censored": 0.25},
+         "naive": {"median": Interval(np.inf, 50.0, np.inf, 120), "difference": Interval(1.0, 0.5, 2.0, 120), "censored": 0.0}},
+        orient="index",
+    )  # fmt: skip
+    text = tables.comparison_table({("sphere", "targets"): table})
+    assert text.loc[("sphere / targets", "real")].tolist() == ["42.6 [39.8, 45.6]", "", "25%"]
+    assert text.loc[("sphere / targets", "naive"), "median"] == "beyond the range"
+
+
+def test_agreement_compares_every_map_with_the_first():
+    def corners(local: list[bool]) -> xr.Dataset:
+        values = np.array(local)[:, None]
+        return xr.Dataset({"local": (("prompt", "section"), values), "global": (("prompt", "section"), values)},
+                          coords={"section": ["real-other"]})  # fmt: skip
+
+    table = tables.agreement({"coarse": corners([True, True, False, False]), "fine": corners([True, False, False, False])})
+    row = table.loc["local minimum, real-other corner"]
+    assert row["coarse"].startswith("50% [") and row["fine"].startswith("25% [")
+    assert row["fine agrees"] == "75%"
