@@ -16,8 +16,8 @@ from ..results import resumed
 from ..sensitivity import KL_THRESHOLD, Thresholds, find_thresholds
 from .setting import Setting, base_points
 
-PROMPTS_PER_SUFFIX = 16
-"""Prompts that share a stream; with 32 points of each, a batch is full."""
+PROMPTS_PER_SUFFIX = 32
+"""Prompts that share a stream: enough to fill batches in a threshold search, which asks for few points of each at a time."""
 
 GRIDS = {"sphere": np.arange(7.5, 180.1, 7.5), "straight": np.arange(0.1, 2.01, 0.1)}
 """Sizes at which the threshold search looks for its bracket; the last is the limit beyond which a size is censored."""
