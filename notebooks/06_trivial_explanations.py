@@ -164,7 +164,9 @@ tables.columns_table({str(sort): {name: bootstrap(np.nanmedian, swaps[name].sel(
 #
 # Bases that separate these: a real activation of another prompt with the same last token; of any other prompt (*foreign*); the midpoint of
 # two real ones; one whose principal component scores come from different activations; a Gaussian sample; the dataset mean; an isotropic
-# vector. All are inserted into the prompt and perturbed towards the same Gaussian targets.
+# vector. All are inserted into the prompt and perturbed towards the same Gaussian targets. Of the bases {glue:text}`has_same_token`
+# have another prompt that ends in their token; for the rest, the row *same token* uses the prompt's own activation, which pulls that
+# row towards *real*.
 
 # %%
 controls = explanations.base_controls(setting)
@@ -241,6 +243,8 @@ glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name
      f"what its own curvature predicts, {flat_word} a quadratic; around Gaussian bases {flat_random:.2f}. The direction effect has an AUROC of "
      f"{late_auroc[layer]:.2f} at block {layer} and {late_auroc[late_layer]:.2f} at the last block. Real activations of foreign prompts exceed "
      f"Gaussian bases in threshold angle with probability {foreign_gap:.2f}, the prompt's own with {base_gap:.2f}.", display=False)
+has_same = (setting.bases.tokens[:, -1:] == setting.others.tokens[None, :, -1]).any(1)
+glue("has_same_token", f"{float(has_same.float().mean()):.0%}", display=False)
 glue("n_prompts_used", setting.n_prompts, display=False)
 glue("n_late", len(late_documents), display=False)
 glue("n_layer", len(layer_documents), display=False)
