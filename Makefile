@@ -4,7 +4,7 @@ PROFILE ?= quick
 SET ?=
 BIN := .venv/bin
 
-.PHONY: book test lab serve bench clean
+.PHONY: book test lab serve bench sae clean
 
 book: .venv/.installed  ## run every chapter, build the site: make book PROFILE=quick SET="layer=5 n_prompts=200"
 	$(BIN)/python -m plateaus_utils.book --profile $(PROFILE) $(if $(SET),--set $(SET))
@@ -21,6 +21,9 @@ serve:  ## the built site at http://127.0.0.1:8000
 
 bench: .venv/.installed  ## perturbations per second on this machine
 	$(BIN)/python -m plateaus_utils.bench
+
+sae: .venv/.installed  ## train the SAEs that saes/ lacks (about two hours); needs NLTK's corpora, see README
+	$(BIN)/python -m plateaus_utils.sae_training
 
 clean:  ## removes what a run of the book generates, but keeps results/ and .venv, which take long to make again
 	rm -rf _build executed book/_vendor

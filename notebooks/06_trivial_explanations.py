@@ -142,8 +142,9 @@ networks |= {f"untrained ({name})": explanations.untrained_setting(setting, std)
 relative = {name: explanations.both_effects(network, f"relative_{i}") for i, (name, network) in enumerate(networks.items())}
 
 # %%
-half_way = {(name, effect, what): statistics.half_way_auroc(pair[what][effect], what, documents)
-            for name, pair in relative.items() for effect in ("kl", "l2") for what in ("base", "kind")}
+compared = {"base": ("real", "random"), "kind": ("random", "real-other")}
+half_way = {(name, effect, what): statistics.half_way_auroc(pair[what][effect], what, *compared[what], documents)
+            for name, pair in relative.items() for effect in ("kl", "l2") for what in compared}
 tables.untrained_table(half_way)
 
 # %% [markdown]

@@ -13,7 +13,7 @@
 # that follows from the two. A claim *holds* when the interval of every judged part lies inside its band, *does not hold* when
 # one lies wholly outside, and otherwise *cannot be told* from this many prompts. The bands are ours: published values, widened
 # for differences of seed, sample and definition before anything was measured. The numbering is this book's own: C1 to C29 for
-# statements of the report and of later work, (i) to (vii) for the report's own sentences.
+# statements of the report and of later work, (i) to (x) for the report's own sentences.
 #
 # *Prompts needed* is a statement of power: with about that many prompts the interval would just clear the nearest edge of the band,
 # if the value stayed as it is, since a half-width falls with the square root of their number. An open claim names the largest of them.

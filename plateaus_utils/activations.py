@@ -27,7 +27,11 @@ def collect(model: LanguageModel, tokens: torch.Tensor, hook_name: str, batch_si
 
 @torch.no_grad()
 def collect_hooks(
-    model: LanguageModel, tokens: torch.Tensor, hook_names: Sequence[str], batch_size: int = 512
+    model: LanguageModel,
+    tokens: torch.Tensor,
+    hook_names: Sequence[str],
+    batch_size: int = 512,
+    position: int | slice = -1,
 ) -> dict[str, torch.Tensor]:
     """Activations of the last position at several hooks, as the bridge reports them, in one pass.
 
@@ -36,9 +40,10 @@ def collect_hooks(
         tokens: [n, seq_len] token ids.
         hook_names: each `blocks.{layer}.hook_resid_pre` or `blocks.{layer}.hook_resid_post`.
         batch_size: sequences that run together.
+        position: another position, or a slice of several.
 
     Returns:
-        For each hook [n, d_model], float32, on the CPU.
+        For each hook [n, d_model] (of several positions [n, n_positions, d_model]), float32, on the CPU.
 
     Raises:
         ModelError: a hook does not exist.
@@ -56,7 +61,7 @@ def collect_hooks(
             stop_at_layer=stop if stop < model.n_layers else None,
         )
         for name, source in sources.items():
-            found[name].append(cache[source][:, -1].float().cpu())
+            found[name].append(cache[source][:, position].float().cpu())
     activations = {name: torch.cat(parts) for name, parts in found.items()}
     for name, values in activations.items():
         if not values.isfinite().all():

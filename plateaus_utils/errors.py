@@ -21,6 +21,10 @@ class ActivationError(PlateausError):
     """Activations, directions or sizes that are not finite, of the wrong shape, or degenerate."""
 
 
+class SAEError(PlateausError):
+    """A sparse autoencoder that is missing, damaged, or made for other activations."""
+
+
 class ResultError(PlateausError):
     """A result that cannot be written, or a file that is damaged or is no result of this package."""
 

@@ -227,6 +227,31 @@ def token_curve(
     return figure
 
 
+def walk(
+    sizes: np.ndarray,
+    kl: np.ndarray,
+    place: int,
+    tokens: list[tuple[str, float]],
+    threshold: float,
+    level: float,
+    unit: str,
+) -> Figure:
+    """A KL curve with a marker at one of its sizes, beside the most probable next tokens there."""
+    figure, axes = panels(1, 2, height=2.9)
+    curve, bars = axes[0]
+    curve.plot(sizes, kl, color=COLORS["black"])
+    curve.plot(sizes[place], kl[place], "o", color=COLORS["orange"])
+    curve.axhline(level, color=COLORS["grey"], linewidth=1, linestyle=":")
+    if np.isfinite(threshold):
+        curve.axvline(threshold, color=COLORS["orange"], linewidth=1.2, linestyle="--")
+    curve.set(xlabel=AXIS[unit], ylabel=LABELS["kl"], ylim=(0, None))
+    names, values = zip(*tokens, strict=True)
+    bars.barh([repr(name) for name in names], values, color=COLORS["blue"])
+    bars.invert_yaxis()
+    bars.set(xlabel="probability", xlim=(0, 1))
+    return figure
+
+
 def plane(kl: xr.DataArray, corners: np.ndarray) -> Figure:
     """KL to the nearest of three activations over the plane through them: surface, and map with equal axes.
 
@@ -327,6 +352,60 @@ def interval_curve(
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
     if len(series) > 1:
         ax.legend(fontsize=8)
+    return figure
+
+
+def dots(groups: dict[str, dict[str, Interval]], reference: float | None = None) -> Figure:
+    """Estimates with their intervals, one row for each kind and one panel for each group, whose name labels its axis."""
+    kinds = list(dict.fromkeys(kind for group in groups.values() for kind in group))
+    figure, axes = panels(1, len(groups), height=0.9 + 0.24 * len(kinds), sharey=True)
+    for ax, (label, group) in zip(axes[0], groups.items(), strict=True):
+        for place, kind in enumerate(kinds):
+            if kind in group and np.isfinite(group[kind].value):
+                _dot(ax, group[kind], place, KIND_COLORS.get(kind, COLORS["black"]))
+            elif kind in group:
+                ax.annotate("beyond the range", (0.98, place), xycoords=("axes fraction", "data"), ha="right", fontsize=8)
+        if reference is not None:
+            ax.axvline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
+        ax.set(xlabel=label, yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5))
+    return figure
+
+
+def grouped_dots(groups: dict[str, dict[str, dict[str, Interval]]], reference: float | None = None) -> Figure:
+    """As `dots`, with several kinds in each row, told apart by color and marker: panel -> row -> kind -> estimate."""
+    rows = list(next(iter(groups.values())))
+    kinds = list(dict.fromkeys(kind for group in groups.values() for row in group.values() for kind in row))
+    looks = {kind: (color, mark) for kind, color, mark in zip(kinds, COLORS.values(), "osD^v", strict=False)}
+    figure, axes = panels(1, len(groups), height=1.6 + 0.42 * len(rows), sharey=True)
+    for ax, (label, group) in zip(axes[0], groups.items(), strict=True):
+        for place, row in enumerate(rows):
+            for kind, value in group[row].items():
+                color, mark = looks[kind]
+                shift = 0.6 * ((kinds.index(kind) + 0.5) / len(kinds) - 0.5)
+                _dot(ax, value, place + shift, color, mark, kind if place == 0 else None)
+        if reference is not None:
+            ax.axvline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
+        ax.set(xlabel=label, yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6))
+    handles, labels = max((ax.get_legend_handles_labels() for ax in axes[0]), key=lambda found: len(found[0]))
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return figure
+
+
+def _dot(ax, value: Interval, place: float, color: str, mark: str = "o", label: str | None = None) -> None:
+    ax.plot([value.low, value.high], [place, place], color=color)
+    ax.plot(value.value, place, mark, color=color, markersize=5, label=label)
+
+
+def single_latents(angles: np.ndarray, latents: xr.Dataset) -> Figure:
+    """Mean threshold angles of latents: histogram, and against frequency and the largest cosine with another latent."""
+    figure, axes = panels(1, 3, width=8.4, height=2.9)
+    axes[0, 0].hist(angles, 20, color=COLORS["blue"])
+    axes[0, 0].set(xlabel="mean threshold angle (degrees)", ylabel="latents")
+    for ax, name, label in zip(
+        axes[0, 1:], ("frequency", "cosine"), ("share of activations", "largest cosine"), strict=True
+    ):
+        ax.plot(latents[name], angles, "o", markersize=3.5, alpha=0.6, color=COLORS["blue"])
+        ax.set(xlabel=label, ylabel="angle (degrees)", xscale="log" if name == "frequency" else "linear")
     return figure
 
 

@@ -106,6 +106,22 @@ def load_prompts(
     )
 
 
+def contexts(corpus: str, tokenizer: PreTrainedTokenizerBase, length: int) -> torch.Tensor:
+    """All pieces [n, length] of a corpus in its order, never across documents; what a document has left over is dropped.
+
+    Raises:
+        CorpusError: see `open_corpus`; or no document is long enough.
+    """
+    found = [
+        tokens[start : start + length]
+        for tokens in _documents(open_corpus(corpus), tokenizer)
+        for start in range(0, len(tokens) - length + 1, length)
+    ]
+    if not found:
+        raise CorpusError(f"No document of the corpus '{corpus}' has {length} tokens; use a larger corpus.")
+    return torch.tensor(found)
+
+
 def _fill_pools(
     corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int, wanted: tuple[int, int]
 ) -> tuple[list, list]:
@@ -173,13 +189,15 @@ def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) 
 
 
 def open_corpus(corpus: str) -> datasets.Dataset | datasets.IterableDataset:
-    """The documents of a packaged corpus, a local file or folder, or a hub dataset (streamed).
+    """The documents of a packaged corpus, `nltk/NAME` of NLTK's collection, a local file or folder, or a hub dataset (streamed).
 
     Raises:
         CorpusError: it does not exist, cannot be read, or cannot be reached.
     """
     if corpus in PACKAGED:
         return datasets.Dataset.from_dict({"text": list(PACKAGED[corpus]())})
+    if corpus.startswith("nltk/"):
+        return datasets.Dataset.from_dict({"text": list(_nltk(corpus.removeprefix("nltk/")))})
     path = Path(corpus).expanduser()
     if path.is_file():
         return _local_file(path)
@@ -258,6 +276,22 @@ def _without_tables(raw: str) -> str:
     while (shorter := table.sub("", raw)) != raw:
         raw = shorter
     return raw
+
+
+def _nltk(name: str) -> Iterator[str]:
+    """The files of a corpus of the NLTK collection, read from where NLTK_DATA says."""
+    import nltk.corpus  # imported here: only the training of SAEs needs it
+
+    try:
+        reader = getattr(nltk.corpus, name)
+        files = reader.fileids()
+    except (AttributeError, LookupError) as error:
+        raise CorpusError(
+            f"The corpus 'nltk/{name}' is not installed; run `python -m nltk.downloader {name}`, or let NLTK_DATA name "
+            "the folder that holds it."
+        ) from error
+    for file in files:
+        yield reader.raw(file)
 
 
 PACKAGED: dict[str, Callable[[], Iterator[str]]] = {"wikipedia": _wikipedia, "lee": _lee}

@@ -23,6 +23,7 @@ SHARED = (
     "models",
     "prompts",
     "activations",
+    "saes",
     "directions",
     "paths",
     "patching",

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -122,9 +123,30 @@ def paired_ratio(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Rank correlation; NaN counts as beyond every number."""
-    first, second = (stats.rankdata(np.where(np.isnan(x), np.inf, x)) for x in (first, second))
+    """Rank correlation of all values; NaN counts as beyond every number."""
+    first, second = (stats.rankdata(np.where(np.isnan(x), np.inf, x)) for x in (first.ravel(), second.ravel()))
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def within_prompt_spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Rank correlation of values [n_prompts, k] inside each prompt, averaged over prompts; NaN as in `spearman`."""
+    return float(np.mean([spearman(a, b) for a, b in zip(first, second, strict=True)]))
+
+
+def split_half(values: np.ndarray) -> float:
+    """Reliability of the means of items [n_items, n_prompts]: rank correlation between two halves of the prompts.
+
+    Corrected to the full number of prompts as by Spearman and Brown :cite:p:`brown1910correlation`.
+    """
+    r = spearman(values[:, ::2].mean(1), values[:, 1::2].mean(1))
+    return 2 * r / (1 + r)
+
+
+def bimodality(values: np.ndarray) -> float:
+    """BIC of one normal distribution minus that of a mixture of two: above zero, the mixture describes the values better."""
+    column = values[:, None]
+    one, two = (GaussianMixture(k, n_init=5, random_state=0).fit(column).bic(column) for k in (1, 2))
+    return float(one - two)
 
 
 def held_out_scores(positive: np.ndarray, negative: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,6 +174,11 @@ def ratio_of_means(first: np.ndarray, second: np.ndarray) -> float:
     return float(first.mean() / second.mean())
 
 
+def mean_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean of the first sample minus mean of the second, without missing values."""
+    return float(np.nanmean(first) - np.nanmean(second))
+
+
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Kolmogorov-Smirnov distance of two samples; NaN counts as beyond every number."""
     first, second = (np.where(np.isnan(x), np.inf, x).ravel() for x in (first, second))
@@ -175,18 +202,23 @@ def chance_band(share: float, n: int) -> tuple[float, float]:
 
 
 def compare(sizes: xr.DataArray, group: str, reference: str, documents: np.ndarray) -> pd.DataFrame:
-    """Threshold sizes [prompt, `group`, direction] of each member of a group against one of them.
+    """Threshold sizes [prompt, `group`, direction] of each member of a group against one of them; see `compare_samples`."""
+    samples = {str(member): sizes.sel({group: member}).values for member in sizes[group].values}
+    return compare_samples(samples, reference, documents)
+
+
+def compare_samples(samples: dict[str, np.ndarray], reference: str, documents: np.ndarray) -> pd.DataFrame:
+    """Threshold sizes {kind: [n_prompts, n_directions]} of each kind against one of them.
 
     Returns:
-        A row for each member: median, median paired difference (reference minus member, per prompt and direction),
-        AUROC (probability that the reference's size is the larger), each an `Interval`, and the share censored.
+        A row for each kind: median, median paired difference (reference minus kind, per prompt and direction), AUROC
+        (probability that the reference's size is the larger), each an `Interval`, and the share censored.
     """
-    first = sizes.sel({group: reference}).values
+    first = samples[reference]
     rows = {}
-    for member in sizes[group].values:
-        values = sizes.sel({group: member}).values
-        same = member == reference
-        rows[str(member)] = {
+    for kind, values in samples.items():
+        same = kind == reference
+        rows[kind] = {
             "median": bootstrap(censored_median, values, documents=documents),
             "difference": None if same else bootstrap(median_difference, first, values, documents=documents),
             "AUROC": None if same else bootstrap(auroc, first, values, documents=documents),
@@ -232,14 +264,12 @@ def odd(forward: np.ndarray, backward: np.ndarray) -> float:
     return float(np.median(np.median(half, axis=1)))
 
 
-def half_way_auroc(curves: xr.DataArray, group: str, documents: np.ndarray, end: float = 90.0) -> Interval:
-    """AUROC of the two members of `group` by the size at which each curve reaches half of its own value at `end`.
-
-    For bases, real against random; for direction kinds, random against real-other: above one half is the report's effect.
-    """
-    order = ("real", "random") if group == "base" else ("random", "real-other")
+def half_way_auroc(
+    curves: xr.DataArray, group: str, first: str, second: str, documents: np.ndarray, end: float = 90.0
+) -> Interval:
+    """Probability that a curve of the member `first` reaches half of its own value at `end` later than one of `second`."""
     half = []
-    for member in order:
+    for member in (first, second):
         sizes, shares = relative(curves["size"].values, curves.sel({group: member}).values, end)
         half.append(first_crossing(sizes, shares, 0.5))
     return bootstrap(auroc, *half, documents=documents, n_boot=1000)

@@ -1,11 +1,17 @@
 """Statistics -> small tables of text, as pages show them."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from .results import code_hash, versions
 from .statistics import Interval, proportion
+
+if TYPE_CHECKING:  # SAELens takes seconds to import, and only one chapter needs it
+    from .saes import Dictionary
 
 pd.set_option("display.max_colwidth", None)  # a page shows whole sentences
 
@@ -71,6 +77,38 @@ def untrained_table(half_way: dict[tuple[str, str, str], Interval]) -> pd.DataFr
     for (network, effect, what), value in half_way.items():
         rows.setdefault(network, {})[f"{headings[what]}, {effect.upper()}"] = f"{value:.2f}"
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def dictionary_table(dictionaries: Sequence["Dictionary"]) -> pd.DataFrame:
+    """How good each dictionary is: on the book's own activations, and on held-out text as its card states."""
+    rows = {}
+    for dictionary in dictionaries:
+        card = dictionary.sae.cfg.metadata
+        recovered = card.recovered_against_mean
+        rows[dictionary.name] = {
+            "architecture": dictionary.sae.cfg.architecture(),
+            "latents": dictionary.sae.cfg.d_sae,
+            "L0": f"{dictionary.l0:.1f}",
+            "explained variance": f"{dictionary.explained_variance:.3f}",
+            "never active here": f"{len(dictionary.dead) / len(dictionary.frequency):.0%}",
+            "card: explained variance": "" if card.explained_variance is None else f"{card.explained_variance:.3f}",
+            "card: cross-entropy recovered": "" if recovered is None else f"{recovered:.3f}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def extreme_latents(single: xr.Dataset, angles: np.ndarray, n: int = 10) -> pd.DataFrame:
+    """The n latents with the smallest and the n with the largest mean threshold angles [n_latents], and their tokens."""
+    order = np.argsort(angles, kind="stable")
+    chosen = np.concatenate([order[:n], order[max(n, len(order) - n) :]])
+    return pd.DataFrame(
+        {
+            "latent": single.latent.values[chosen],
+            "mean angle (°)": [f"{angles[i]:.1f}" for i in chosen],
+            "active on": [f"{float(single.frequency[i]):.2%}" for i in chosen],
+            "tokens": [str(single.tokens.values[i]) for i in chosen],
+        }
+    ).set_index("latent")
 
 
 def explanations(rows: list[tuple[str, str, str]]) -> pd.DataFrame:

@@ -4,10 +4,11 @@ import json
 from itertools import pairwise
 
 import datasets
+import nltk
 import numpy as np
 import pytest
 
-from plateaus_utils import models
+from plateaus_utils import models, prompts
 from plateaus_utils.errors import CorpusError
 from plateaus_utils.prompts import PACKAGED, load_prompts, open_corpus
 
@@ -169,6 +170,21 @@ def test_pretokenized_sequences_never_cross_from_one_document_into_the_next(hub,
         assert all(len(set(row)) == 1 and tokenizer.eos_token_id not in row for row in rows(pool))
 
 
+def test_contexts_cover_each_document_in_order_and_never_cross(tmp_path, tokenizer):
+    (tmp_path / "a.txt").write_text("abcdefg\n\nhijklm\n\nno")
+    found = prompts.contexts(str(tmp_path / "a.txt"), tokenizer, 3)
+    assert [tokenizer.decode(row) for row in found] == ["abc", "def", "hij", "klm"]
+
+
+def test_files_of_an_nltk_corpus_are_documents(tmp_path, monkeypatch, tokenizer):
+    folder = tmp_path / "corpora" / "inaugural"
+    folder.mkdir(parents=True)
+    (folder / "1789-A.txt").write_text("Fellow citizens")
+    (folder / "1793-B.txt").write_text("I am again")
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    assert prompts.open_corpus("nltk/inaugural")["text"] == ["Fellow citizens", "I am again"]
+
+
 # Bad input ------------------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +226,19 @@ def test_folder_that_is_no_dataset_is_refused(tmp_path, tokenizer, refused):
 def test_unknown_or_unreachable_corpus_is_refused(corpus, tokenizer, refused):
     with refused(CorpusError, f"'{corpus}'", "HF_HOME, HF_HUB_OFFLINE and HF_TOKEN"):
         load_prompts(corpus, tokenizer, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["webtext", "no_such_corpus"])
+def test_nltk_corpus_that_is_not_installed_is_refused(name, monkeypatch, refused):
+    monkeypatch.setattr(nltk.data, "path", [])
+    with refused(CorpusError, f"'nltk/{name}'", "NLTK_DATA", "nltk.downloader"):
+        prompts.open_corpus(f"nltk/{name}")
+
+
+def test_corpus_without_a_long_enough_document_gives_no_contexts(tmp_path, tokenizer, refused):
+    (tmp_path / "a.txt").write_text("short")
+    with refused(CorpusError, "No document", "30 tokens"):
+        prompts.contexts(str(tmp_path / "a.txt"), tokenizer, 30)
 
 
 @pytest.mark.parametrize(("n_bases", "n_others", "pool"), [(50_000, 1, "bases"), (1, 100_000, "others")])

@@ -314,11 +314,11 @@ def test_half_way_sizes_see_the_shape_of_a_curve_and_not_its_height(rng):
     curves = heights[..., None] * np.stack([late, early])[None, :, None]
     dims = ("prompt", "base", "direction", "size")
     labelled = xr.DataArray(curves, dims=dims, coords={"base": ["real", "random"], "size": grid})
-    assert statistics.half_way_auroc(labelled, "base", np.arange(12)).value == 1
+    assert statistics.half_way_auroc(labelled, "base", "real", "random", np.arange(12)).value == 1
     swapped = labelled.assign_coords(base=["random", "real"])
-    assert statistics.half_way_auroc(swapped, "base", np.arange(12)).value == 0
-    kinds = labelled.rename(base="kind").assign_coords(kind=["random", "real-other"])
-    assert statistics.half_way_auroc(kinds, "kind", np.arange(12)).value == 1
+    assert statistics.half_way_auroc(swapped, "base", "real", "random", np.arange(12)).value == 0
+    kinds = labelled.rename(base="kind").assign_coords(kind=["real-other", "random"])
+    assert statistics.half_way_auroc(kinds, "kind", "real-other", "random", np.arange(12)).value == 1
 
 
 def test_summary_by_layer_holds_each_layers_own_statistics(rng):

@@ -182,18 +182,19 @@ def in_chunks(
     options: dict,
     compute: Callable[[Suffix, slice], xr.Dataset],
     model: LanguageModel | None = None,
+    positions: Sequence[int] = (-1,),
 ) -> xr.Dataset:
-    """Compute a result chunk by chunk, each with the suffix of its prompts, unless it is stored."""
+    """Compute a result chunk by chunk, each with the suffix of its prompts at the patched positions, unless it is stored."""
     model = model or setting.model
 
     @functools.wraps(compute)  # so that the module that defines `compute` is part of the result's key
     def with_suffix(chunk: slice) -> xr.Dataset:
-        return compute(Suffix(model, setting.bases.tokens[chunk], setting.hook_name), chunk)
+        return compute(Suffix(model, setting.bases.tokens[chunk], setting.hook_name, positions), chunk)
 
     result = resumed(
         setting.folder,
         name,
-        setting.determined_by | describe(model) | options,
+        setting.determined_by | describe(model) | options | {"positions": list(positions)},
         setting.n_prompts,
         PROMPTS_PER_SUFFIX,
         with_suffix,

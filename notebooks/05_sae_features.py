@@ -1,0 +1,423 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # SAE features
+#
+# **Question.** Do the latents of a sparse autoencoder behave like the model's own features? The report predicts two things and
+# tests neither: that there are plateaus around activations to which a few latents were added, and that steps along single latents
+# leave the plateau early, earlier than steps spread over many.
+#
+# **Answer for this run.** {glue:text}`answer`
+#
+# | | |
+# | --- | --- |
+# | prerequisites | {doc}`02_activation_plateaus`, {doc}`03_sensitive_directions` |
+# | run time | about eight minutes on two cores |
+# | sample | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, {glue:text}`n_few_used` of them in the longer experiments |
+#
+# ## How good are the SAEs?
+#
+# No statement below is worth more than the SAE it rests on. *Explained variance* is about the mean of this book's own activations;
+# *recovered* is how much of the cross-entropy that mean ablation costs the reconstruction saves on held-out text, from the model card.
+
+# %%
+import numpy as np
+from myst_nb import glue
+
+from plateaus_utils import claims, experiments, plotting, sensitivity, statistics, tables
+from plateaus_utils.claims import Part
+from plateaus_utils.experiments import latents, sensitive
+from plateaus_utils.statistics import bootstrap
+
+# %% tags=["parameters"]
+profile: str = "quick"  # name of the parameter file in profiles/
+results_dir: str = "results/quick"  # folder of the results, relative to the checkout
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+layer: int = 1  # block whose input is perturbed; 0 is the first
+seq_len: int = 10  # tokens in a prompt
+seed: int = 0  # of prompts, targets and latents
+prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
+n_prompts: int = 120  # base prompts
+n_others: int = 20000  # activations for targets and for the Gaussian
+shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
+saes: list = []  # SAE folders or RELEASE:SAE_ID; none: those that come with the book for this model and layer
+n_few: int = 100  # base prompts of the longer experiments
+device: str = "auto"  # auto, cpu, cuda or mps
+dtype: str = "float32"  # floating-point type of the model
+
+# %%
+setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
+                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
+                              device=device, dtype=dtype)
+few = setting.first(min(n_few, n_prompts))
+over, over_few = {"documents": setting.documents}, {"documents": few.documents}
+dictionaries = latents.dictionaries(setting, saes)
+sae = latents.nearest_l0(dictionaries)
+print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}; single SAE: {sae.name}")
+
+# %%
+tables.dictionary_table(dictionaries)
+
+# %% [markdown]
+# Where an experiment takes one SAE, it is **{glue:text}`sae_name`**, whose L0 is nearest to 32. {glue:text}`sae_kind`
+#
+# ## Single latents as directions
+#
+# From real bases, steps along decoder rows drawn at random for each prompt: *active* latents (plus: exciting, minus: damping),
+# *inactive* ones that are alive elsewhere, and *dead* ones, against the directions of {doc}`03_sensitive_directions`.
+
+# %%
+sizes = {mode: sensitive.direction_thresholds(setting, mode).threshold for mode in ("sphere", "straight")}
+along = {mode: latents.latent_thresholds(setting, sae, mode) for mode in ("sphere", "straight")}
+main = ["real-other", "random", "naive", "random mixture", "real mixture"]
+merged = {mode: {kind: sizes[mode].sel(kind=kind).values for kind in main}
+          | {str(kind): along[mode].sel(kind=kind).values for kind in along[mode].kind.values} for mode in along}
+
+# %% mystnb={"figure": {"caption": "Threshold sizes along single SAE latents and along other kinds of direction, in sphere mode (left, degrees) and straight mode (right, norms of the base): medians with 95 percent intervals over documents.", "name": "fig-latents"}}
+medians = {mode: {kind: bootstrap(statistics.censored_median, values, **over) for kind, values in kinds.items()}
+           for mode, kinds in merged.items()}
+fig = plotting.dots({"threshold angle (degrees)": medians["sphere"], "threshold α (norms of b)": medians["straight"]})
+plotting.show(fig, "Medians and intervals of threshold sizes by kind of direction, two panels.")
+
+# %%
+tables.comparison_table({(mode,): statistics.compare_samples(kinds, "real-other", setting.documents)
+                         for mode, kinds in merged.items()})
+
+# %% [markdown]
+# *difference* is real-other minus the row's kind, paired within prompts; *AUROC* the probability that the real-other size is the larger
+# one: above one half, the row's kind matters sooner.
+#
+# ## Spread over many latents
+#
+# The report guesses that a step along one latent leaves the plateau earlier than one of the same length spread over many. Sums of $k$
+# random latents, plain, with random signs, and with the mean row removed; a prompt's sums contain one another.
+
+# %%
+spread = {mode: latents.spread_thresholds(few, sae, mode) for mode in ("sphere", "straight")}
+series = {variant: [bootstrap(statistics.censored_median, spread["sphere"].sel(kind=f"{variant}/{k}").values, **over_few)
+                    for k in latents.SPREAD] for variant in latents.SUMS}
+
+# %% mystnb={"figure": {"caption": "Median threshold angle of a direction that is the sum of k latents. Bands: 95 percent intervals over documents.", "name": "fig-spread"}}
+fig = plotting.interval_curve(np.array(latents.SPREAD), series, "number of latents k", "threshold angle (degrees)")
+plotting.show(fig, "Threshold angle against the number of latents in the sum, for three kinds of sum.")
+
+# %%
+limits = {mode: {str(kind): bootstrap(statistics.censored_median, values.sel(kind=kind).values, **over_few)
+                 for kind in values.kind.values if kind.endswith(("/1", "/128", "/all"))} for mode, values in spread.items()}
+tables.columns_table(limits)
+
+# %% [markdown]
+# "/all" is the limit: for plain sums the mean decoder row, for random signs all alive latents at once.
+#
+# ## Bases made by the SAE
+#
+# Random directions again, but around real activations with two latents removed, two or eight added (as strong as on another prompt that
+# they come from), around reconstructions, and around activations built from other latents only: *structured* ones keep the number,
+# strengths and cosines with the strongest latent {cite:p}`giglemiani2024synthetic`.
+
+# %%
+around = {mode: latents.base_thresholds(few, sae, mode) for mode in ("sphere", "straight", "absolute")}
+base_medians = {mode: {str(kind): bootstrap(statistics.censored_median, values.sel(kind=kind).values, **over_few)
+                       for kind in values.kind.values} for mode, values in around.items()}
+
+# %% mystnb={"figure": {"caption": "Threshold sizes of random directions around bases that an SAE made, in sphere mode (left) and straight mode (right): medians with 95 percent intervals over documents. Real and Gaussian (random) bases for comparison.", "name": "fig-sae-bases"}}
+fig = plotting.dots({"threshold angle (degrees)": base_medians["sphere"], "threshold α (norms of b)": base_medians["straight"]})
+plotting.show(fig, "Medians and intervals of threshold sizes by kind of base, two panels.")
+
+# %%
+tables.columns_table({"length to half the distance of unrelated outputs (activation units)": base_medians["absolute"]})
+
+# %% [markdown]
+# ## On the way to SAE-made targets
+#
+# Where on the way from a real base to a target does the output change fastest? Targets: a real activation, its reconstruction,
+# activations built from other latents, and a Gaussian sample.
+
+# %%
+walks = {"real-other": sensitive.walks_to_targets(setting).sel(kind="real-other")}
+built = latents.walks_to_built(setting, sae)
+walks |= {str(kind): built.sel(kind=kind) for kind in built.kind.values}
+walks["random"] = sensitive.walks_to_targets(setting).sel(kind="random")
+steep = {effect: {kind: 100 * sensitivity.steepest(walk["size"].values, walk[effect].values) for kind, walk in walks.items()} for effect in ("l2", "kl")}
+
+# %% mystnb={"figure": {"caption": "Mean position of the steepest step on the way to the target, in percent of the way, by L2 at the last block (left) and KL divergence (right), with 95 percent intervals over documents.", "name": "fig-built-walks"}}
+means = {effect: {kind: bootstrap(np.mean, values, **over) for kind, values in kinds.items()} for effect, kinds in steep.items()}
+fig = plotting.dots({"steepest step of L2 (% of the way)": means["l2"], "steepest step of KL (% of the way)": means["kl"]})
+plotting.show(fig, "Mean position of the steepest step by kind of target, two panels.")
+
+# %% [markdown]
+# ## A real-other direction, taken apart
+#
+# With codes $z$ of target and base, $t - b = \sum_i (z_i(t) - z_i(b))\,d_i$ plus what the SAE does not explain. Which part leaves the
+# plateau as early as the whole?
+
+# %%
+parts = latents.part_thresholds(few, sae)
+part_values = {str(kind): parts.sel(kind=kind).values[:, None] for kind in parts.kind.values}
+part_medians = {kind: bootstrap(statistics.censored_median, values, **over_few) for kind, values in part_values.items()}
+
+# %% mystnb={"figure": {"caption": "Threshold angle of real-other directions and of their parts: all changes of latents, the strongest ones, those that are switched on or off, and what the SAE does not explain. Medians with 95 percent intervals over documents.", "name": "fig-parts"}}
+fig = plotting.dots({"threshold angle (degrees)": part_medians})
+plotting.show(fig, "Medians and intervals of threshold angles of the parts of real-other directions.")
+
+# %%
+tables.comparison_table({("sphere",): statistics.compare_samples(part_values, "whole", few.documents)})
+
+# %% [markdown]
+# **Not an optimum among its own features?** The report expects that the real-other direction, though an optimum among random ones, is none
+# in the span of its own features. Four of the target's active latents are added to and taken from it, a quarter of the target's norm each
+# time, against moves as long along Gaussian mixtures.
+
+# %%
+moves = latents.mixed_moves(few, sae)
+whole, moved = (np.nan_to_num(values, nan=np.inf) for values in (moves.whole.values, moves.moved.values))
+lower = {str(sort): (moved[:, i] < whole[:, None]) for i, sort in enumerate(moves.sort.values)}
+shares = {sort: bootstrap(np.mean, values, **over_few) for sort, values in lower.items()}
+any_lower = {sort: statistics.proportion(values.any(1)) for sort, values in lower.items()}
+tables.columns_table({"share of moves that lower the threshold": shares, "share of prompts with such a move": any_lower})
+
+# %% [markdown]
+# **Does alignment with a latent predict an early threshold?** For random and real-other directions: the rank correlation of the threshold
+# angle with the largest cosine with any latent, and with the share of the direction that lies in the span of the latents active on the base.
+
+# %%
+aligned = {kind: bootstrap(statistics.spearman, latents.alignment(setting, sae, kind, 2).numpy(), merged["sphere"][kind], **over)
+           for kind in ("random", "real-other")}
+spanned = {kind: bootstrap(statistics.spearman, latents.alignment_with_active(setting, sae, kind, 2).numpy(), merged["sphere"][kind], **over)
+           for kind in ("random", "real-other")}
+tables.columns_table({"with the nearest latent": aligned, "with the span of active latents": spanned})
+
+# %% [markdown]
+# ## SAE errors and ablations
+#
+# {cite:t}`gurnee2024sae` finds that replacing an activation by its reconstruction costs several times more than an isotropic step as long;
+# {cite:t}`lee2024sensitive` that against mixtures it is nothing unusual. KL of the SAE's error relative to other steps of its length, for
+# each SAE, at all positions but the first:
+
+# %%
+at_all = {d.name: latents.error_effects(few, d, True) for d in dictionaries}
+at_last = {d.name: latents.error_effects(few, d, False) for d in dictionaries}
+error_ratios = {name: {str(kind): bootstrap(statistics.ratio_of_means, kl.sel(kind="SAE error").values, kl.sel(kind=kind).values, **over_few)
+                       for kind in kl.kind.values if kind != "SAE error"} for name, kl in at_all.items()}
+last_ratios = {name: {str(kind): bootstrap(statistics.ratio_of_means, kl.sel(kind="SAE error").values, kl.sel(kind=kind).values, **over_few)
+                      for kind in kl.kind.values if kind != "SAE error"} for name, kl in at_last.items()}
+
+# %% mystnb={"figure": {"caption": "Mean KL divergence of the SAE's error over that of other steps of equal length, at all positions but the first (left) and at the last position (right), for each SAE. 95 percent intervals over documents; a value of one means that the error is nothing unusual.", "name": "fig-errors"}}
+fig = plotting.grouped_dots({"ratio, all positions": error_ratios, "ratio, last position": last_ratios}, reference=1.0)
+plotting.show(fig, "Ratios of mean KL by SAE and comparison, two panels.")
+
+# %% [markdown]
+# **Ablating one latent** against doubling it, a step as long towards the reconstruction, and an isotropic one, mean KL in nats:
+
+# %%
+ablations = latents.ablation_effects(setting, sae)
+mean_kl = {str(kind): bootstrap(np.nanmean, ablations.sel(kind=kind).values, **over) for kind in ablations.kind.values}
+tables.columns_table({"mean KL (nats)": mean_kl}, ".2g")
+
+# %% [markdown]
+# ## Sparsity and architecture
+#
+# KL of a straight step of half the base's norm along latents of each kind, and the threshold angle along active latents, for each SAE.
+
+# %%
+effects = latents.latent_effects(setting, dictionaries)
+step_kl = {d.name: {str(kind): bootstrap(np.mean, effects[d.name].sel(kind=kind).values, **over) for kind in effects[d.name].kind.values}
+           for d in dictionaries}
+active = latents.active_thresholds(few, dictionaries)
+active_angle = {d.name: bootstrap(statistics.censored_median, active[d.name].values, **over_few) for d in dictionaries}
+
+# %% mystnb={"figure": {"caption": "Mean KL divergence of a straight step of half the base's norm along active, inactive and dead latents of each SAE (left), and the median threshold angle along active ones (right), with 95 percent intervals over documents.", "name": "fig-sparsity"}}
+fig = plotting.grouped_dots({"mean KL at α = 0.5 (nats)": step_kl, "threshold angle (degrees)": {name: {"active": value} for name, value in active_angle.items()}})
+plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two panels.")
+
+# %% [markdown]
+# ## What the encoder makes of a random direction
+#
+# The report's footnote: a random direction, pushed through an SAE's encoder, switches on ten to thousands of latents. Counts for isotropic
+# vectors of the activations' norms, Gaussian samples and real activations. A TopK encoder switches on as many for any input.
+
+# %%
+counts = {d.name: latents.codes_switched_on(setting, d) for d in dictionaries}
+tables.columns_table({name: {kind: bootstrap(np.median, values, n_boot=500) for kind, values in kinds.items()} for name, kinds in counts.items()}, ".0f")
+
+# %% [markdown]
+# ## Atomic or composite?
+#
+# {glue:text}`n_latents_used` latents, drawn at random, all tried at the same {glue:text}`n_fixed_used` prompts. Does a latent have a threshold of its own, do thresholds
+# fall into groups, and do they relate to how often a latent fires, how close its nearest neighbour is, and how much it stands for one token?
+
+# %%
+single = latents.single_latents(setting, sae)
+single_angles = np.nan_to_num(single.threshold.values.T, nan=180.0)
+per_latent = single_angles.mean(1)
+related = {name: bootstrap(statistics.spearman, per_latent, single[name].values) for name in ("frequency", "cosine", "purity")}
+reliability = bootstrap(statistics.split_half, single_angles)
+groups = statistics.bimodality(per_latent)
+tables.interval_table({"split-half reliability over prompts": reliability} | {f"rank correlation with {k}": v for k, v in related.items()}, "value [95 %], over latents")
+
+# %% mystnb={"figure": {"caption": "Mean threshold angle of single latents over fixed prompts: histogram, and against the share of activations on which a latent is active and its largest cosine with another one. One dot a latent; censored angles count as 180 degrees.", "name": "fig-single"}}
+fig = plotting.single_latents(per_latent, single)
+plotting.show(fig, "Histogram of mean threshold angles of latents, and two scatter plots against frequency and cosine.")
+
+# %% [markdown]
+# A mixture of two normal distributions describes the latents' mean angles {glue:text}`bimodal` than a single one (difference of BIC
+# {glue:text}`bic`). The ten latents at each end, with the tokens that activate them most:
+
+# %%
+tables.extreme_latents(single, per_latent)
+
+# %% [markdown]
+# ## Control: an SAE of an untrained network
+#
+# The same network with fresh weights, and an SAE of the same size trained on it. Its absolute KL may never reach a threshold, so the angle at which a
+# curve reaches half of its own value at 90° is compared, by L2 at the last block.
+
+# %%
+fresh, fresh_sae = latents.untrained_control(few)
+curves = {"trained": latents.relative_curves(few, sae, "trained"), "untrained": latents.relative_curves(fresh, fresh_sae, "untrained")}
+half_way = {name: {kind: statistics.half_way_auroc(curve.l2, "kind", kind, "active", few.documents) for kind in ("random", "real-other")}
+            for name, curve in curves.items()}
+print(f"{fresh_sae.name}: explained variance {fresh_sae.explained_variance:.3f}, L0 {fresh_sae.l0:.0f}")
+tables.columns_table({f"AUROC against active latents, {name}": values for name, values in half_way.items()})
+
+# %% [markdown]
+# Above one half, active latents matter sooner than the row's kind.
+#
+# **Early directions and the latents of the prompt.** Among eight random directions of a prompt, are the early ones those that lie more in the span of
+# the latents active there? Rank correlation within prompts of threshold angle and that share: {glue:text}`within_random` for random, {glue:text}`within_real`
+# for real-other directions.
+
+# %% tags=["remove-cell"]
+forty = setting.first(min(40, n_prompts))
+many = sensitive.many_directions(forty)
+within = {kind: bootstrap(statistics.within_prompt_spearman, latents.alignment_with_active(forty, sae, kind, 8).numpy(),
+                          many.threshold.sel(kind=kind).values, documents=forty.documents, n_boot=1000) for kind in ("random", "real-other")}
+glue("within_random", f"{within['random']:.2f}", display=False)
+glue("within_real", f"{within['real-other']:.2f}", display=False)
+
+# %% [markdown]
+# ## The total number of features
+#
+# The report hopes that the behaviour of latents says something about how many features there are. What was measured: of single latents
+# {glue:text}`share_sooner` leave the plateau before the median random direction of the same prompt, and a sum of 128 latents has a threshold
+# {glue:text}`spread_gap` larger than a single one. Neither counts features. If every direction that is more sensitive than random were a feature, the first number
+# times the number of latents would be a lower bound for this dictionary, but sensitivity also grows with the share of a direction
+# in the subspace that later blocks read, and any dictionary that avoids directions of small variance has more of it. The second depends on how far latents
+# are from orthogonal. A count would need directions found without a dictionary, and a test that tells one feature from a sum of two.
+#
+# ## Claims
+
+# %% tags=["hide-input"]
+gpt2 = claims.is_gpt2_small(model)
+length = {kind: around["absolute"].sel(kind=kind).fillna(50.0).values for kind in around["absolute"].kind.values}
+structured, unstructured = "built, structured", "built, random latents"
+c3 = claims.evaluate("C3", [
+    Part("mean length, structured over Gaussian", bootstrap(statistics.ratio_of_means, length[structured], length["random"], **over_few), "", 0.75, 1.25),
+    Part("mean length, structured over real", bootstrap(statistics.ratio_of_means, length[structured], length["real"], **over_few), "", None, 1.0),
+    Part("mean length, random latents over real", bootstrap(statistics.ratio_of_means, length[unstructured], length["real"], **over_few), "", None, 1.0),
+], "05_sae_features#fig-sae-bases")
+order = ["real-other", "reconstruction", structured, "random"]
+c6 = claims.evaluate("C6", [
+    Part(f"{after} minus {before} (L2)", bootstrap(statistics.mean_difference, steep["l2"][after], steep["l2"][before], **over), "% of the way", 0.0, None)
+    for before, after in zip(order, order[1:], strict=False)
+], "05_sae_features#fig-built-walks")
+
+# %% tags=["hide-input"]
+c9 = claims.evaluate("C9", [
+    Part("own moves that lower the threshold, minus mixtures", bootstrap(statistics.mean_difference, lower["own latents"], lower["mixtures"], **over_few), "", 0.0, None),
+    Part("share of own moves that lower it", shares["own latents"]),
+    Part("share of prompts with such a move", any_lower["own latents"]),
+], "05_sae_features#fig-parts")
+family = [d for d in dictionaries if d.sae.cfg.architecture() == "topk"] or dictionaries
+ratios = np.stack([at_all[d.name].values for d in family], 1)
+c10 = claims.evaluate("C10", [
+    Part(f"SAE error over isotropic, {sae.name}", error_ratios[sae.name]["isotropic"], "", *((1.8, 5.0) if gpt2 else (1.0, None))),
+    Part("rank correlation of the ratio with L0", bootstrap(lambda r: statistics.spearman(np.array([d.l0 for d in family]), r[..., 0].mean(0) / r[..., 1].mean(0)), ratios, **over_few), "", None, 0.0),
+], "05_sae_features#fig-errors")
+c11 = claims.evaluate("C11", [Part(f"SAE error over random mixture, {sae.name}", error_ratios[sae.name]["random mixture"], "", 0.6, 1.5)], "05_sae_features#fig-errors")
+
+# %% tags=["hide-input"]
+sparsest = effects[family[0].name]
+mean_steps = np.stack([effects[d.name].sel(kind="active").values.mean(1) for d in family], 1)
+c15 = claims.evaluate("C15", [
+    Part("rank correlation of KL along active latents with L0", bootstrap(lambda kl: statistics.spearman(np.array([d.l0 for d in family]), kl.mean(0)), mean_steps, **over), "", None, -0.8 if gpt2 else 0.0),
+    Part(f"active minus inactive, {family[0].name}", bootstrap(statistics.mean_difference, sparsest.sel(kind="active").values, sparsest.sel(kind="inactive").values, **over), "nats", 0.0, None),
+], "05_sae_features#fig-sparsity")
+c25 = claims.evaluate("C25", [Part("rank correlation, random directions", aligned["random"], "", -0.05, 0.05),
+                              Part("rank correlation, real-other directions", aligned["real-other"])], "05_sae_features#fig-latents")
+ablate, _, towards, isotropic = (ablations.sel(kind=kind).values for kind in latents.ABLATIONS)
+c28 = claims.evaluate("C28", [
+    Part("ablating minus towards the reconstruction", bootstrap(statistics.mean_difference, ablate, towards, **over), "nats", 0.0, None),
+    Part("towards the reconstruction minus isotropic", bootstrap(statistics.mean_difference, towards, isotropic, **over), "nats", 0.0, None),
+], "05_sae_features#fig-errors")
+
+# %% tags=["hide-input"]
+free = next((d for d in dictionaries if d.sae.cfg.architecture() != "topk"), sae)
+on = counts[free.name]["isotropic"]
+c29 = claims.evaluate("C29", [
+    Part(f"median number switched on, {free.name}", bootstrap(np.median, on), "latents", *((10.0, 100.0) if gpt2 else (10.0, None))),
+    Part("largest number", bootstrap(np.max, on, n_boot=200), "latents", *((5000.0, None) if gpt2 else (None, None))),
+    Part("median number for real activations", bootstrap(np.median, counts[free.name]["real"]), "latents"),
+], "05_sae_features#fig-sparsity")
+seven = {**c29, "id": "(vii)", "statement": claims.PUBLISHED["(vii)"].statement, "published": claims.PUBLISHED["(vii)"].value}
+sphere = {kind: around["sphere"].sel(kind=kind).values for kind in around["sphere"].kind.values}
+eight = claims.evaluate("(viii)", [
+    Part("with two more latents minus Gaussian base", bootstrap(statistics.median_difference, sphere["with 2 more"], sphere["random"], **over_few), "°", 0.0, None),
+    Part("without two latents minus Gaussian base", bootstrap(statistics.median_difference, sphere["without 2 latents"], sphere["random"], **over_few), "°", 0.0, None),
+    Part("AUROC, real above with two more", bootstrap(statistics.auroc, sphere["real"], sphere["with 2 more"], **over_few), "", 0.4, 0.6),
+], "05_sae_features#fig-sae-bases")
+
+# %% tags=["hide-input"]
+angle = merged["sphere"]
+nine = claims.evaluate("(ix)", [
+    Part("random minus active latent", bootstrap(statistics.median_difference, angle["random"], angle["active"], **over), "°", 0.0, None),
+    Part("AUROC, random above active latent", bootstrap(statistics.auroc, angle["random"], angle["active"], **over)),
+    Part("AUROC, active latent above real-other", bootstrap(statistics.auroc, angle["active"], angle["real-other"], **over), "", 0.4, 0.6),
+], "05_sae_features#fig-latents")
+one, many_k = (spread["sphere"].sel(kind=f"random signs/{k}").values for k in (1, 128))
+ten = claims.evaluate("(x)", [
+    Part("real-other minus active latent", bootstrap(statistics.median_difference, angle["real-other"], angle["active"], **over), "°", 0.0, None),
+    Part("sum of 128 minus single latent, random signs", bootstrap(statistics.median_difference, many_k, one, **over_few), "°", 0.0, None),
+], "05_sae_features#fig-spread")
+evaluated = [c3, c6, c9, c10, c11, c15, c25, c28, c29, seven, eight, nine, ten]
+claims.save(setting.folder, *evaluated)
+claims.table(evaluated)
+
+# %% tags=["remove-cell"]
+glue("answer", f"In {setting.model.description}, with the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}): "
+     f"the median threshold angle around real activations with two latents added is {base_medians['sphere']['with 2 more']:.1f}°, against "
+     f"{base_medians['sphere']['real']:.1f}° around real and {base_medians['sphere']['random']:.1f}° around Gaussian ones (prediction on plateaus: "
+     f"{eight['verdict']}). Along active latents it is {medians['sphere']['active']:.1f}°, along random directions {medians['sphere']['random']:.1f}°, along "
+     f"real-other ones {medians['sphere']['real-other']:.1f}° (prediction on directions: {nine['verdict']}; that single latents are the most sensitive: "
+     f"{ten['verdict']}).", display=False)
+glue("sae_name", sae.name, display=False)
+glue("sae_kind", "It is no SAE but a control, because none is known for this model and layer." if sae.name == "principal components" else "", display=False)
+glue("n_prompts_used", setting.n_prompts, display=False)
+glue("n_documents_used", len(np.unique(setting.documents)), display=False)
+glue("n_few_used", few.n_prompts, display=False)
+glue("n_latents_used", single.sizes["latent"], display=False)
+glue("n_fixed_used", single.sizes["prompt"], display=False)
+glue("bimodal", "better" if groups > 0 else "no better", display=False)
+glue("bic", f"{groups:.1f}", display=False)
+sooner = np.nan_to_num(angle["inactive"], nan=np.inf) < np.median(np.nan_to_num(angle["random"], nan=np.inf), axis=1, keepdims=True)
+glue("share_sooner", f"{bootstrap(lambda x: 100 * x.mean(), sooner, **over):.0f} %", display=False)
+glue("spread_gap", f"{bootstrap(statistics.median_difference, many_k, one, **over_few):.1f}°", display=False)
+
+# %% [markdown]
+# ## What this page does not show
+#
+# That latents are, or are not, the features the model computes with: an SAE finds what is frequent in its training text, and these are small, trained on a few
+# million tokens. Steps along a latent leave the set of activations that occur, as all others here do. The threshold of a direction depends on how much
+# of it later blocks read at all, which a dictionary's rows share with any direction of large variance; the mixtures are the comparison for that.
+#
+# ## Versions
+
+# %%
+tables.provenance(setting.determined_by)

@@ -1,0 +1,165 @@
+"""The live explorer: type a prompt, choose where and which way to walk, and watch the next tokens. Needs a running kernel."""
+
+from dataclasses import dataclass
+
+import ipywidgets as ipw
+import numpy as np
+import torch
+
+from . import plotting
+from .activations import collect_hooks, generator, isotropic
+from .effects import kl_divergence, top_tokens
+from .errors import PlateausError
+from .experiments.setting import Setting
+from .patching import Suffix
+from .paths import MODES, UNITS
+from .saes import Dictionary
+from .sensitivity import KL_THRESHOLD, first_crossing
+
+GRID = {"sphere": np.linspace(0, 180, 37), "straight": np.linspace(0, 2, 37)}
+KINDS = ("random", "real-other", "naive", "corpus prompt", "SAE latent")
+N_SHOWN = 8
+
+
+class InputError(PlateausError):
+    """Something typed into a field that cannot be used; `field` says which."""
+
+    def __init__(self, field: str, message: str):
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One path and what the model does on it."""
+
+    sizes: np.ndarray
+    kl: np.ndarray
+    logits: torch.Tensor
+    """[n_sizes, d_vocab]"""
+    threshold: float
+    """Where the KL first crosses the threshold, interpolated between sizes; NaN where it does not."""
+    unit: str
+
+
+class Walker:
+    """Walks from any prompt, at any layer and position, with the activations of a setting as targets."""
+
+    def __init__(self, setting: Setting, dictionary: Dictionary):
+        self.setting, self.dictionary = setting, dictionary
+        self._suffixes: dict[tuple, Suffix] = {}
+
+    def walk(
+        self, text: str, kind: str, mode: str, layer: int = 1, position: int = -1, target: int = 0, latent: int = 0, seed: int = 0
+    ) -> Walk:
+        """Walk from the activation of `text` at a block's input and a position.
+
+        Args:
+            text: the prompt; at least two tokens.
+            kind: one of KINDS; `corpus prompt` walks towards the activation of corpus prompt number `target`.
+            mode: `sphere` or `straight`.
+            layer: block whose input is perturbed; Gaussian targets and latents belong to the setting's own layer.
+            position: of the token, counted from the end if negative.
+            target: which of the setting's other prompts.
+            latent: which latent of the SAE.
+            seed: of random targets.
+
+        Raises:
+            InputError: a field that cannot be used, with the reason.
+        """
+        suffix = self._suffix(text, layer, position)
+        base = suffix.base[0].cpu()
+        vector = self._vector(base, kind, suffix.layer, target, latent, generator(seed, f"live/{kind}"))
+        points = MODES[mode](base, vector, torch.tensor(GRID[mode], dtype=torch.float32))
+        with torch.no_grad():
+            logits = suffix(points[None].to(suffix.base)).logits[0].float().cpu()
+        kl = kl_divergence(logits[:1], logits).numpy()
+        threshold = float(first_crossing(GRID[mode], kl, KL_THRESHOLD))
+        return Walk(GRID[mode], kl, logits, threshold, UNITS[mode])
+
+    def _suffix(self, text: str, layer: int, position: int) -> Suffix:
+        key = (text, layer, position)
+        if key not in self._suffixes:
+            model = self.setting.model
+            tokens = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+            if not 2 <= len(tokens) <= model.n_ctx:
+                raise InputError("text", f"The prompt has {len(tokens)} tokens; it needs 2 to {model.n_ctx}.")
+            if not 0 <= layer < model.n_layers:
+                raise InputError("layer", f"Layers run from 0 to {model.n_layers - 1}.")
+            if not -len(tokens) <= position < len(tokens):
+                raise InputError("position", f"Positions run from {-len(tokens)} to {len(tokens) - 1}.")
+            suffix = Suffix(model, torch.tensor([tokens]), f"blocks.{layer}.hook_resid_pre", (position,))
+            self._suffixes = {key: suffix}
+        return self._suffixes[key]
+
+    def _vector(
+        self, base: torch.Tensor, kind: str, layer: int, target: int, latent: int, rng: torch.Generator
+    ) -> torch.Tensor:
+        setting = self.setting
+        own = layer == setting.model.layer_of(setting.hook_name)
+        if kind in ("random", "SAE latent") and not own:
+            raise InputError("kind", f"Gaussian samples and latents are known at {setting.hook_name} alone; choose that layer.")
+        if kind == "random":
+            return setting.gaussian.sample(1, rng)[0] - base
+        if kind == "naive":
+            return isotropic(base, rng)
+        if kind == "SAE latent":
+            if not 0 <= latent < len(self.dictionary.rows):
+                raise InputError("latent", f"Latents run from 0 to {len(self.dictionary.rows) - 1}.")
+            return self.dictionary.rows[latent]
+        n = len(setting.others)
+        if kind == "real-other":
+            target = int(torch.randint(n, (1,), generator=rng))
+        if not 0 <= target < n:
+            raise InputError("target", f"Corpus prompts run from 0 to {n - 1}.")
+        hook = f"blocks.{layer}.hook_resid_pre"
+        return collect_hooks(setting.model, setting.others.tokens[[target]], [hook])[hook][0] - base
+
+
+class Explorer:
+    """The live explorer as a widget: `display(Explorer(setting, dictionary).box)`."""
+
+    def __init__(self, setting: Setting, dictionary: Dictionary, text: str):
+        self.walker = Walker(setting, dictionary)
+        wide = {"style": {"description_width": "90px"}, "layout": ipw.Layout(width="32em")}
+        self.fields = {
+            "text": ipw.Text(text, description="prompt", continuous_update=False, **wide),
+            "kind": ipw.Dropdown(options=KINDS, description="direction", **wide),
+            "mode": ipw.Dropdown(options=list(GRID), description="path", **wide),
+            "layer": ipw.IntText(setting.model.layer_of(setting.hook_name), description="layer", **wide),
+            "position": ipw.IntText(-1, description="position", **wide),
+            "target": ipw.IntText(0, description="corpus prompt", **wide),
+            "latent": ipw.IntText(int(dictionary.alive[0]), description="SAE latent", **wide),
+            "seed": ipw.IntText(0, description="seed", **wide),
+        }
+        self.complaints = {name: ipw.HTML() for name in self.fields}
+        self.size = ipw.IntSlider(0, 0, len(GRID["sphere"]) - 1, description="size", readout=False, **wide)
+        self.reading = ipw.HTML()
+        self.picture = ipw.Output()
+        rows = [ipw.HBox([field, self.complaints[name]]) for name, field in self.fields.items()]
+        self.box = ipw.VBox([*rows, ipw.HBox([self.size, self.reading]), self.picture])
+        for field in self.fields.values():
+            field.observe(lambda _: self.restart(), "value")
+        self.size.observe(lambda _: self.redraw(), "value")
+        self.restart()
+
+    def restart(self) -> None:
+        """Walk again with what the fields say, or explain next to a field why not."""
+        for complaint in self.complaints.values():
+            complaint.value = ""
+        try:
+            self.walk = self.walker.walk(**{name: field.value for name, field in self.fields.items()})
+        except PlateausError as error:
+            self.complaints[getattr(error, "field", "text")].value = f'<span role="alert">{error}</span>'
+            return
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Show the walk at the slider's size."""
+        walk, i = self.walk, self.size.value
+        self.reading.value = f"{walk.sizes[i]:.3g} ({walk.unit}), KL <b>{walk.kl[i]:.4f}</b> nats"
+        figure = plotting.walk(walk.sizes, walk.kl, i, top_tokens(walk.logits[[i]], self.walker.setting.model.tokenizer, N_SHOWN)[0],
+                               walk.threshold, KL_THRESHOLD, walk.unit)  # fmt: skip
+        with self.picture:
+            self.picture.clear_output(wait=True)
+            plotting.show(figure, f"KL curve and next tokens at size {walk.sizes[i]:.3g}")
