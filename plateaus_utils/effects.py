@@ -21,7 +21,10 @@ EFFECTS = {
 
 @torch.no_grad()
 def measure(
-    suffix: Suffix, points: torch.Tensor, references: torch.Tensor | None = None, names: Sequence[str] = ("kl",)
+    suffix: Suffix,
+    points: torch.Tensor,
+    references: torch.Tensor | Readout | None = None,
+    names: Sequence[str] = ("kl",),
 ) -> dict[str, torch.Tensor]:
     """Effects of many points, reduced batch by batch so that memory does not grow with their number.
 
@@ -29,7 +32,8 @@ def measure(
         points: [n_prompts, n_points, *activation] with activation [d_model], or [n_positions, d_model] for several
             patched positions.
         references: [n_prompts, n_references, *activation] what the points are compared with; the clean activation by
-            default. They run in the same batches as the points, so that rounding is shared.
+            default. They run in the same batches as the points, so that rounding is shared; or else what they gave before,
+            for effects far above rounding.
         names: keys of EFFECTS.
 
     Returns:
@@ -43,12 +47,15 @@ def measure(
         raise ParameterError(
             f"There is no effect named {', '.join(sorted(unknown))}; choose from {', '.join(EFFECTS)}."
         )
-    compared = suffix.base.unsqueeze(1) if references is None else references.to(suffix.base)
+    known = isinstance(references, Readout)
+    compared = suffix.base.unsqueeze(1) if references is None else references
+    n_references = compared.logits.shape[1] if known else compared.shape[1]
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for part in suffix.batches(points.shape[1]):
-        readout = suffix(torch.cat([compared, points[:, part].to(suffix.base)], 1))
+        batch = points[:, part].to(suffix.base)
+        readout = compared.followed_by(suffix(batch)) if known else suffix(torch.cat([compared.to(batch), batch], 1))
         for name in names:
-            found[name].append(_effect(name, readout, compared.shape[1]).float().cpu())
+            found[name].append(_effect(name, readout, n_references).float().cpu())
     whole = {name: torch.cat(parts, 2) for name, parts in found.items()}
     return {name: values[:, 0] for name, values in whole.items()} if references is None else whole
 

@@ -9,6 +9,7 @@ Other architectures run whole rows from the hook on. Either way the continuation
 forward pass before it is used.
 """
 
+import copy
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,15 @@ class Readout:
     """[..., d_model] output of the last block, before the final norm."""
     normalized: torch.Tensor
     """[..., d_model] the final stream divided by its scale (and centred by a LayerNorm), before the norm's weights."""
+
+    def of_prompts(self, prompts: torch.Tensor) -> "Readout":
+        """The rows of some prompts, by index."""
+        return Readout(self.logits[prompts], self.resid_post[prompts], self.normalized[prompts])
+
+    def followed_by(self, other: "Readout") -> "Readout":
+        """These points, then those of another run of the same prompts."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Readout(*(torch.cat(pair, 1) for pair in pairs))
 
 
 class Suffix:
@@ -106,6 +116,13 @@ class Suffix:
         resid_post = self._canonical(resid_post) + (stream[:, -1].mean(-1, keepdim=True) if self.model.centred else 0)
         shape = (n_prompts, n_points, -1)
         return Readout(logits.view(shape), resid_post.view(shape), _normalize(self.model, resid_post).view(shape))
+
+    def of_prompts(self, prompts: torch.Tensor) -> "Suffix":
+        """The same continuation for some of the prompts alone, by index."""
+        chosen = copy.copy(self)
+        chosen.tokens, chosen.base, chosen._clean = self.tokens[prompts], self.base[prompts], self._clean[prompts]
+        chosen._prefix = {layer: (key[prompts], value[prompts]) for layer, (key, value) in self._prefix.items()}
+        return chosen
 
     def batches(self, n_points: int) -> Iterator[slice]:
         """Slices of the points axis that fill batches of about ROWS rows."""

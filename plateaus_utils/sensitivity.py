@@ -142,7 +142,7 @@ class Thresholds:
 
 
 def find_thresholds(
-    effect: Callable[[torch.Tensor], torch.Tensor],
+    effect: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     path: Path,
     bases: torch.Tensor,
     directions: torch.Tensor,
@@ -158,7 +158,7 @@ def find_thresholds(
     just past the root on the longer side, and by bisection every third time, until it is 2·tolerance wide.
 
     Args:
-        effect: points [n_prompts, n, d_model] -> effects [n_prompts, n].
+        effect: points [m, n, d_model] and the indices [m] of the prompts they belong to -> effects [m, n].
         path: base, direction, sizes -> points, see `paths`.
         bases: [n_prompts, d_model].
         directions: [n_prompts, n_directions, d_model].
@@ -207,13 +207,16 @@ def _inside(low, high, at_low, at_high, refinements, tolerance) -> torch.Tensor:
 
 
 def _evaluate(effect, path, bases, directions, size, active) -> torch.Tensor:
-    """Effects at one size for each active direction; prompts are padded to the largest number of active directions."""
-    count = int(active.sum(1).max())
-    order = torch.argsort(active.int(), dim=1, descending=True, stable=True)[:, :count]
-    chosen = torch.gather(directions, 1, order[..., None].expand(-1, -1, directions.shape[-1]))
-    sizes = torch.gather(size, 1, order).where(torch.gather(active, 1, order), 0.0).to(directions.dtype)
-    points = path(bases[:, None].expand_as(chosen), chosen, sizes[..., None]).squeeze(2)
-    values = effect(points).double().clamp_min(0)  # rounding may leave a zero divergence just below it
+    """Effects at one size for each active direction; prompts without any are left out, the others padded to the most active."""
+    prompts = torch.nonzero(active.any(1)).flatten()
+    some = active[prompts]
+    order = torch.argsort(some.int(), dim=1, descending=True, stable=True)[:, : int(some.sum(1).max())]
+    chosen = torch.gather(directions[prompts], 1, order[..., None].expand(-1, -1, directions.shape[-1]))
+    sizes = torch.gather(size[prompts], 1, order).where(torch.gather(some, 1, order), 0.0).to(directions.dtype)
+    points = path(bases[prompts][:, None].expand_as(chosen), chosen, sizes[..., None]).squeeze(2)
+    values = effect(points, prompts).double().clamp_min(0)  # rounding may leave a zero divergence just below it
     if not values.isfinite().all():
         raise ActivationError("The effect of a perturbation is not finite; run the model in float32.")
-    return torch.zeros_like(size).scatter(1, order, values)
+    whole = torch.zeros_like(size)
+    whole[prompts] = torch.zeros_like(size[prompts]).scatter(1, order, values)
+    return whole

@@ -11,32 +11,33 @@ from plateaus_utils.activations import collect_hooks
 from plateaus_utils.sae_training import Recipe, train
 from plateaus_utils.saes import density, reconstruction
 
-D, FEATURES = 16, 24
+D, FEATURES = 32, 48
 
 
 @pytest.fixture(scope="module")
 def planted():
-    """Sparse sums of 24 known directions in 16 dimensions, and the directions."""
+    """Sums of two out of 48 known directions in 32 dimensions, and the directions."""
     rng = torch.Generator().manual_seed(0)
     rows = torch.nn.functional.normalize(torch.randn(FEATURES, D, generator=rng), dim=-1)
-    on = torch.rand(40_000, FEATURES, generator=rng) < 2 / FEATURES
-    codes = on * (1 + torch.rand(on.shape, generator=rng))
+    chosen = torch.rand(40_000, FEATURES, generator=rng).topk(2).indices
+    codes = torch.zeros(40_000, FEATURES).scatter(1, chosen, 1 + torch.rand(chosen.shape, generator=rng))
     return rows, (codes @ rows).numpy().astype(np.float16)
 
 
 @pytest.fixture
 def options(planted):
-    return {"held_out": torch.from_numpy(planted[1][:500]).float(), "d_sae": 32, "batch_size": 128, "lr": 3e-3}
+    return {"held_out": torch.from_numpy(planted[1][:500]).float(), "d_sae": 64, "batch_size": 128, "lr": 3e-3}
 
 
 @pytest.mark.parametrize("architecture", ["topk", "jumprelu"])
 def test_planted_features_are_found(planted, options, tmp_path, architecture):
     rows, x = planted
-    sae = train(Recipe(architecture, 2), x, folder=tmp_path, n_tokens=200_000, **options)
+    sae = train(Recipe(architecture, 2), x, folder=tmp_path, n_tokens=300_000, **options)
     found = torch.nn.functional.normalize(sae.W_dec.detach(), dim=-1)
-    best = (rows @ found.T).amax(1)
-    assert (best > 0.95).float().mean() >= 0.9
-    assert reconstruction(sae, options["held_out"])["explained_variance"] > 0.85
+    assert ((rows @ found.T).amax(1) > 0.95).float().mean() >= 0.7
+    chance = torch.nn.functional.normalize(torch.randn(found.shape), dim=-1)
+    assert ((rows @ chance.T).amax(1) > 0.95).sum() == 0
+    assert reconstruction(sae, options["held_out"])["explained_variance"] > 0.9
     log = list(csv.DictReader((tmp_path / "log.csv").open()))
     assert len(log) > 10 and float(log[-1]["explained_variance"]) > float(log[0]["explained_variance"])
     assert [int(line["tokens"]) for line in log] == sorted({int(line["tokens"]) for line in log})
@@ -91,7 +92,7 @@ def test_replacing_nothing_costs_nothing_and_the_first_position_is_left_alone(gp
         gpt2, hook, tokens, {"clean": lambda x: x, "noise": lambda x: x + 10 * torch.randn_like(x)}
     )
     assert losses["clean"] == pytest.approx(float(gpt2.bridge(tokens, return_type="loss")), abs=1e-5)
-    assert losses["noise"] > losses["clean"]
+    assert abs(losses["noise"] - losses["clean"]) > 1e-3
     two = sae_training.cross_entropies(gpt2, hook, tokens[:, :2], {"clean": lambda x: x, "zero": torch.zeros_like})
     assert two["zero"] == pytest.approx(two["clean"], abs=1e-6)  # only the second position was replaced
 
@@ -99,7 +100,7 @@ def test_replacing_nothing_costs_nothing_and_the_first_position_is_left_alone(gp
 def test_card_tells_what_was_measured(gpt2, tokens, tmp_path, planted):
     hook = "blocks.1.hook_resid_pre"
     stored = sae_training.stored_activations(gpt2, tokens, hook, tmp_path / "x.npy")
-    x = torch.from_numpy(np.asarray(stored)).float()
+    x = torch.from_numpy(np.array(stored)).float()
     sae = train(Recipe("topk", 8), stored, x, tmp_path / "run", d_sae=64, n_tokens=20_000, batch_size=33, lr=1e-2)
     facts = sae_training.assess(sae, gpt2, hook, stored, tokens)
     assert facts["explained_variance"] == pytest.approx(reconstruction(sae, x)["explained_variance"], abs=1e-3)

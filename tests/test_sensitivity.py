@@ -147,7 +147,8 @@ def search(effect, level=0.5, tolerance=0.01, grid=GRID):
     units = torch.randn(N, K, D)
     units = units / units.norm(dim=-1, keepdim=True)
 
-    def of_points(points):
+    def of_points(points, prompts):
+        assert len(points) == len(prompts)
         size = points.double().norm(dim=-1)
         return effect(size, points[..., -1].double() / size.clamp_min(1e-30))
 
@@ -241,7 +242,7 @@ def test_search_on_a_network_agrees_with_a_dense_grid(name, load_family):
     suffix = Suffix(load_family(name), tokens, "blocks.1.hook_resid_pre")
     vectors = torch.randn(10, 24, 32)
     found = find_thresholds(
-        lambda points: measure(suffix, points)["kl"],
+        lambda points, prompts: measure(suffix.of_prompts(prompts), points)["kl"],
         sphere,
         suffix.base,
         vectors,
@@ -262,7 +263,7 @@ def test_search_for_a_point_gives_a_point_at_the_level(gpt2, tokens):
     suffix = Suffix(gpt2, tokens, "blocks.1.hook_resid_pre")
     vectors = torch.randn(3, 8, 32)
     found = find_thresholds(
-        lambda points: measure(suffix, points)["kl"],
+        lambda points, prompts: measure(suffix.of_prompts(prompts), points)["kl"],
         absolute,
         suffix.base,
         vectors,

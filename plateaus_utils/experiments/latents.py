@@ -16,7 +16,7 @@ from ..patching import Suffix
 from ..paths import MODES, linear_pair
 from ..saes import SEED, Dictionary, built, load_dictionary, pick, principal_components, shipped, with_more, without
 from .explanations import UNTRAINED_SIZES, untrained_setting
-from .measuring import in_chunks, thresholds_along
+from .measuring import PROMPTS_PER_SEARCH, in_chunks, thresholds_along
 from .plateaus import ABSOLUTE_STEP, ABSOLUTE_STEPS, final_distances
 from .sensitive import N_STEPS
 from .setting import Setting, base_points
@@ -75,7 +75,8 @@ def _thresholds(
         return xr.Dataset({"threshold": (("prompt", "kind", "direction"), found)})
 
     options = {"sae": dictionary.fingerprint, "kinds": kinds, "mode": mode, "search": {k: str(v) for k, v in search.items()}}
-    return in_chunks(setting, f"{name}_{mode}", options, compute).assign_coords(kind=kinds).threshold
+    result = in_chunks(setting, f"{name}_{mode}", options, compute, together=PROMPTS_PER_SEARCH)
+    return result.assign_coords(kind=kinds).threshold
 
 
 # Directions ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from ..sensitivity import KL_THRESHOLD, Thresholds, find_thresholds
 from .setting import Setting, base_points
 
 PROMPTS_PER_SUFFIX = 32
-"""Prompts that share a stream: enough to fill batches in a threshold search, which asks for few points of each at a time."""
+"""Prompts that share a stream."""
+PROMPTS_PER_SEARCH = 64
+"""The same for a threshold search, which asks for few points of each prompt at a time."""
 
 GRIDS = {"sphere": np.arange(7.5, 180.1, 7.5), "straight": np.arange(0.1, 2.01, 0.1)}
 """Sizes at which the threshold search looks for its bracket; the last is the limit beyond which a size is censored."""
@@ -138,7 +140,8 @@ def threshold_sizes(
         "tolerance": tolerance,
         "pairing": pairing,
     }
-    result = in_chunks(setting, name, options, compute).assign_coords(base=list(bases), kind=list(kinds))
+    result = in_chunks(setting, name, options, compute, together=PROMPTS_PER_SEARCH)
+    result = result.assign_coords(base=list(bases), kind=list(kinds))
     result["threshold"].attrs = {"unit": UNITS[mode], "effect": effect, "level": float(level), "limit": float(grid[-1])}
     return result.transpose("prompt", "base", "kind", "direction")
 
@@ -154,8 +157,12 @@ def thresholds_along(
     tolerance: float | None = None,
 ) -> Thresholds:
     """Threshold sizes of directions [n_prompts, ..., d_model] at bases [n_prompts, d_model], shaped like the directions."""
+    with torch.no_grad():
+        reference = suffix(at[:, None].to(suffix.base))
     search = find_thresholds(
-        lambda points: measure(suffix, points, at[:, None], (effect,))[effect][:, 0],
+        lambda points, prompts: measure(
+            suffix.of_prompts(prompts), points, reference.of_prompts(prompts), (effect,)
+        )[effect][:, 0],
         MODES[mode],
         at,
         vectors.flatten(1, -2),
@@ -183,6 +190,7 @@ def in_chunks(
     compute: Callable[[Suffix, slice], xr.Dataset],
     model: LanguageModel | None = None,
     positions: Sequence[int] = (-1,),
+    together: int | None = None,
 ) -> xr.Dataset:
     """Compute a result chunk by chunk, each with the suffix of its prompts at the patched positions, unless it is stored."""
     model = model or setting.model
@@ -196,7 +204,7 @@ def in_chunks(
         name,
         setting.determined_by | describe(model) | options | {"positions": list(positions)},
         setting.n_prompts,
-        PROMPTS_PER_SUFFIX,
+        together or PROMPTS_PER_SUFFIX,
         with_suffix,
     )
     return result.assign_coords(document=("prompt", setting.documents))

@@ -1,5 +1,7 @@
 """The report's first experiment and what belongs to it: plateaus around bases, planes and paths between activations."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import xarray as xr
@@ -134,13 +136,18 @@ PAIR_PATHS = {"linear": (linear_pair, 50), "slerp": (slerp_pair, 50)}
 
 
 def pair_paths(
-    setting: Setting, name: str, model: LanguageModel | None = None, ends: torch.Tensor | None = None
+    setting: Setting,
+    name: str,
+    model: LanguageModel | None = None,
+    ends: torch.Tensor | None = None,
+    interpolations: Sequence[str] = tuple(PAIR_PATHS),
 ) -> xr.Dataset:
     """Paths from each base to one real activation of an unrelated prompt, everything run in the base's prompt.
 
     Args:
         model: another model of the same shape and tokenizer, with its own activations; the setting's by default.
         ends: [n_prompts] which of the other prompts' activations the paths lead to; drawn at random by default.
+        interpolations: keys of PAIR_PATHS.
 
     Returns:
         `from_start` and `from_end` [prompt, interpolation, read, t]: L2 distances of the read-off from its values at
@@ -153,7 +160,7 @@ def pair_paths(
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         start, end = suffix.base.cpu(), targets[chunk]
         found = []
-        for path, n_points in PAIR_PATHS.values():
+        for path, n_points in (PAIR_PATHS[name] for name in interpolations):
             points = path(start, end, torch.linspace(0, 1, n_points))
             effect = measure(suffix, points, torch.stack([start, end], 1), ("l2", "l2_normalized"))
             reads = torch.stack([effect["l2"], effect["l2_normalized"]], 1)
@@ -167,7 +174,7 @@ def pair_paths(
             )
         return xr.concat(found, "interpolation")
 
-    result = in_chunks(setting, name, {"interpolations": list(PAIR_PATHS), "ends": chosen.tolist()}, compute, model)
+    result = in_chunks(setting, name, {"interpolations": list(interpolations), "ends": chosen.tolist()}, compute, model)
     return result.assign_coords(
-        interpolation=list(PAIR_PATHS), read=["resid_post", "normalized"], t=np.linspace(0, 1, 50)
+        interpolation=list(interpolations), read=["resid_post", "normalized"], t=np.linspace(0, 1, 50)
     ).transpose("prompt", "interpolation", ...)

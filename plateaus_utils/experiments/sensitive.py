@@ -102,4 +102,5 @@ def arrival_angles(setting: Setting) -> np.ndarray:
 def same_token_pairs(setting: Setting) -> tuple[xr.Dataset, np.ndarray]:
     """Paths to a real activation of the same last token, and which prompts have one; compare with `pair_paths`."""
     chosen = same_token_index(setting, generator(setting.seed, "same token pairs"))
-    return pair_paths(setting, "pairs_same_token", ends=chosen.clamp_min(0)), (chosen >= 0).numpy()
+    paths = pair_paths(setting, "pairs_same_token", ends=chosen.clamp_min(0), interpolations=("linear",))
+    return paths, (chosen >= 0).numpy()
