@@ -59,14 +59,14 @@ setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, se
 few = setting.first(min(n_few, n_prompts))
 over, over_few = {"documents": setting.documents}, {"documents": few.documents}
 dictionaries = latents.dictionaries(setting, saes)
-sae = latents.nearest_l0(dictionaries)
+sae = latents.main_dictionary(dictionaries)
 print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}; single SAE: {sae.name}")
 
 # %%
 tables.dictionary_table(dictionaries)
 
 # %% [markdown]
-# Where an experiment takes one SAE, it is **{glue:text}`sae_name`**, whose L0 is nearest to 32. {glue:text}`sae_kind`
+# Where an experiment takes one SAE, it is **{glue:text}`sae_name`**: of those with an L0 of about 32 the one that explains most. {glue:text}`sae_kind`
 #
 # ## Single latents as directions
 #

@@ -42,7 +42,7 @@ setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, se
                               n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
                               device=device, dtype=dtype)
 few = setting.first(min(n_walks, n_prompts))
-sae = latents.nearest_l0(latents.dictionaries(setting, saes))
+sae = latents.main_dictionary(latents.dictionaries(setting, saes))
 walks = explorer.walks(few, sae)
 texts = [setting.model.tokenizer.decode(row) for row in few.bases.tokens]
 glue("n_shown", few.n_prompts, display=False)

@@ -40,7 +40,7 @@ dtype: str = "float32"  # floating-point type of the model
 setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
                               n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
                               device=device, dtype=dtype)
-sae = latents.nearest_l0(latents.dictionaries(setting, saes))
+sae = latents.main_dictionary(latents.dictionaries(setting, saes))
 
 # %%
 live = widgets.Explorer(setting, sae, text)

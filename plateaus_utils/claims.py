@@ -95,9 +95,7 @@ PUBLISHED = {
         "gurnee2024sae",
         "2 to 4.5 times in KL",
     ),
-    "C11": Published(
-        "Against the mixture baseline SAE errors are not unusual.", BASELINE, "ratio about 1 at layer 6"
-    ),
+    "C11": Published("Against the mixture baseline SAE errors are not unusual.", BASELINE, "ratio about 1 at layer 6"),
     "C12": Published(
         "Real and Gaussian mixtures change the output alike, and more than isotropic directions.",
         BASELINE,
@@ -151,9 +149,7 @@ PUBLISHED = {
         "about 10 times",
         "stated for models of at least 1.7 B weights",
     ),
-    "C25": Published(
-        "Alignment with one SAE latent does not predict an early threshold.", SYNTHETIC, "Spearman 0.00"
-    ),
+    "C25": Published("Alignment with one SAE latent does not predict an early threshold.", SYNTHETIC, "Spearman 0.00"),
     "C26": Published("The threshold comes earlier towards the dataset mean.", SYNTHETIC, "Pearson −0.35"),
     "C27": Published(
         "Gradient ascent on KL leaves the SAE dictionary.",

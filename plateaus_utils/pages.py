@@ -59,7 +59,9 @@ def explorer(walks: xr.Dataset, prompts: list[str], tokenizer) -> HTML:
         "prompts": prompts, "kinds": kinds, "modes": modes, "level": KL_THRESHOLD,
         "walks": [[[walk(i, mode["name"], kind) for kind in kinds] for mode in modes] for i in range(len(prompts))],
     }  # fmt: skip
-    return _embedded("explorer", data, "The figure below shows the same for one prompt; choosing needs JavaScript.", "explorer.js")
+    return _embedded(
+        "explorer", data, "The figure below shows the same for one prompt; choosing needs JavaScript.", "explorer.js"
+    )
 
 
 def landscape(kl: xr.DataArray, corners: np.ndarray) -> HTML:
@@ -73,7 +75,7 @@ def landscape(kl: xr.DataArray, corners: np.ndarray) -> HTML:
 
 
 def triangle(section: xr.Dataset, labels: tuple[str, str, str]) -> HTML:
-    """One triangle of threshold angles [point] as a map to point at, on a page with a `landscape`; see `optima.triangle_sections`."""
+    """One triangle of threshold angles [point] as a map to point at, on a page with a `landscape`; see `experiments.optima`."""
     data = {
         "weights": _rounded(section.weight.values), "values": _rounded(section.threshold.values), "labels": list(labels),
     }  # fmt: skip

@@ -364,7 +364,9 @@ def dots(groups: dict[str, dict[str, Interval]], reference: float | None = None)
             if kind in group and np.isfinite(group[kind].value):
                 _dot(ax, group[kind], place, KIND_COLORS.get(kind, COLORS["black"]))
             elif kind in group:
-                ax.annotate("beyond the range", (0.98, place), xycoords=("axes fraction", "data"), ha="right", fontsize=8)
+                ax.annotate(
+                    "beyond the range", (0.98, place), xycoords=("axes fraction", "data"), ha="right", fontsize=8
+                )
         if reference is not None:
             ax.axvline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
         ax.set(xlabel=label, yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5))

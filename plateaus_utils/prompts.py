@@ -189,7 +189,7 @@ def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) 
 
 
 def open_corpus(corpus: str) -> datasets.Dataset | datasets.IterableDataset:
-    """The documents of a packaged corpus, `nltk/NAME` of NLTK's collection, a local file or folder, or a hub dataset (streamed).
+    """The documents of a packaged corpus, `nltk/NAME` of NLTK's collection, a local file or folder, or a streamed hub dataset.
 
     Raises:
         CorpusError: it does not exist, cannot be read, or cannot be reached.

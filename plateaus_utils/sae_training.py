@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 if not sys.stderr.isatty():
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported: logs stay free of bars
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported, which torch does: logs stay free of bars
 
-from sae_lens import SAE, JumpReLUTrainingSAEConfig, TopKTrainingSAEConfig, TrainingSAE, TrainingSAEConfig
+import torch
+from sae_lens import SAE, BatchTopKTrainingSAEConfig, TopKTrainingSAEConfig, TrainingSAE, TrainingSAEConfig
 from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 
@@ -58,28 +58,27 @@ class Recipe:
     """How one SAE is trained."""
 
     architecture: str
-    """`topk` :cite:p:`gao2024scaling` or `jumprelu` :cite:p:`rajamanoharan2024jumping`."""
+    """`topk` :cite:p:`gao2024scaling`, or `batchtopk` :cite:p:`bussmann2024batchtopk`, whose SAE is a JumpReLU one
+    :cite:p:`rajamanoharan2024jumping` with one threshold."""
     l0: int
-    """Active latents for each activation: exact for `topk`, a target for `jumprelu`."""
+    """Active latents for each activation: exact for `topk`, on average for `batchtopk`."""
     untrained: bool = False
     """Whether the network has fresh weights: a control for what an SAE finds where nothing was learned."""
 
     def config(self, d_in: int, d_sae: int) -> TrainingSAEConfig:
         """SAELens' configuration for activations whose mean norm is scaled to sqrt(d_in)."""
         shape = {"d_in": d_in, "d_sae": d_sae, "normalize_activations": "expected_average_only_in"}
-        if self.architecture == "topk":
-            return TopKTrainingSAEConfig(**shape, k=self.l0)
-        return JumpReLUTrainingSAEConfig(
-            **shape, jumprelu_sparsity_loss_mode="quadratic", target_l0=float(self.l0), jumprelu_init_threshold=0.1
+        return {"topk": TopKTrainingSAEConfig, "batchtopk": BatchTopKTrainingSAEConfig}[self.architecture](
+            **shape, k=self.l0
         )
 
 
 RECIPES = {
+    "jumprelu-32": Recipe("batchtopk", 32),
     "topk-8": Recipe("topk", 8),
     "topk-16": Recipe("topk", 16),
     "topk-32": Recipe("topk", 32),
     "topk-128": Recipe("topk", 128),
-    "jumprelu-32": Recipe("jumprelu", 32),
     "untrained-topk-32": Recipe("topk", 32, untrained=True),
 }
 
@@ -98,7 +97,7 @@ def split_text(model: LanguageModel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def stored_activations(model: LanguageModel, tokens: torch.Tensor, hook_name: str, path: Path) -> np.ndarray:
-    """Activations [n_tokens, d_model] of all positions of contexts but the first, float16, collected once and kept in a file."""
+    """Activations [n_tokens, d_model], float16, of all positions of contexts but the first, kept in a file."""
     if not path.exists():
         per_context = tokens.shape[1] - 1
         with replacing(path) as temporary:
@@ -248,7 +247,7 @@ def assess(sae: SAE, model: LanguageModel, hook_name: str, train_set: np.ndarray
     losses = cross_entropies(
         model,
         hook_name,
-        held_out[:: max(1, len(held_out) // 96)][:96],
+        held_out[:: max(1, len(held_out) // 64)][:64],
         {"clean": lambda x: x, "sae": sae, "mean": lambda x: mean.expand_as(x), "zero": torch.zeros_like},
     )
     million = np.asarray(train_set[:: max(1, len(train_set) // 1_000_000)])
@@ -267,7 +266,7 @@ def assess(sae: SAE, model: LanguageModel, hook_name: str, train_set: np.ndarray
 
 def card(name: str, facts: dict) -> str:
     """A model card in Markdown from an SAE's metadata."""
-    loss = facts["cross_entropy"]
+    losses = ", ".join(f"{facts['cross_entropy'][how]:.3f}" for how in ("clean", "sae", "mean", "zero"))
     rows = "\n".join(f"| {low} | {n} |" for low, n in facts["density_histogram"].items())
     return f"""# {name}
 
@@ -286,7 +285,7 @@ A sparse autoencoder ({facts["architecture"]}, {facts["d_sae"]} latents) of {fac
 | --- | --- |
 | explained variance about the mean | {facts["explained_variance"]:.4f} |
 | L0 | {facts["l0"]:.1f} |
-| cross-entropy: clean, with the SAE, mean-ablated, zero-ablated | {loss["clean"]:.3f}, {loss["sae"]:.3f}, {loss["mean"]:.3f}, {loss["zero"]:.3f} nats |
+| cross-entropy: clean, with the SAE, mean-ablated, zero-ablated | {losses} nats |
 | recovered against mean ablation | {facts["recovered_against_mean"]:.4f} |
 | recovered against zero ablation | {facts["recovered_against_zero"]:.4f} |
 | latents that never fire over a million tokens | {facts["dead_share"]:.1%} |

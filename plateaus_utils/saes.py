@@ -221,8 +221,9 @@ def density(sae: SAE, activations: torch.Tensor) -> torch.Tensor:
 
 def pick(allowed: torch.Tensor, k: int, rng: torch.Generator) -> torch.Tensor:
     """[n, k] k different latents of each row that `allowed` [n, d_sae] permits; -1 where a row permits fewer."""
-    order = torch.rand(allowed.shape, generator=rng).masked_fill(~allowed, -1).topk(k, dim=-1)
-    return order.indices.masked_fill(order.values < 0, -1)
+    order = torch.rand(allowed.shape, generator=rng).masked_fill(~allowed, -1).topk(min(k, allowed.shape[1]), dim=-1)
+    found = order.indices.masked_fill(order.values < 0, -1)
+    return torch.nn.functional.pad(found, (0, k - found.shape[1]), value=-1)
 
 
 # Activations --------------------------------------------------------------------------------------------------------

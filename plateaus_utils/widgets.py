@@ -50,7 +50,15 @@ class Walker:
         self._suffixes: dict[tuple, Suffix] = {}
 
     def walk(
-        self, text: str, kind: str, mode: str, layer: int = 1, position: int = -1, target: int = 0, latent: int = 0, seed: int = 0
+        self,
+        text: str,
+        kind: str,
+        mode: str,
+        layer: int = 1,
+        position: int = -1,
+        target: int = 0,
+        latent: int = 0,
+        seed: int = 0,
     ) -> Walk:
         """Walk from the activation of `text` at a block's input and a position.
 
@@ -98,7 +106,9 @@ class Walker:
         setting = self.setting
         own = layer == setting.model.layer_of(setting.hook_name)
         if kind in ("random", "SAE latent") and not own:
-            raise InputError("kind", f"Gaussian samples and latents are known at {setting.hook_name} alone; choose that layer.")
+            raise InputError(
+                "kind", f"Gaussian samples and latents are known at {setting.hook_name} alone; choose that layer."
+            )
         if kind == "random":
             return setting.gaussian.sample(1, rng)[0] - base
         if kind == "naive":
@@ -158,8 +168,8 @@ class Explorer:
         """Show the walk at the slider's size."""
         walk, i = self.walk, self.size.value
         self.reading.value = f"{walk.sizes[i]:.3g} ({walk.unit}), KL <b>{walk.kl[i]:.4f}</b> nats"
-        figure = plotting.walk(walk.sizes, walk.kl, i, top_tokens(walk.logits[[i]], self.walker.setting.model.tokenizer, N_SHOWN)[0],
-                               walk.threshold, KL_THRESHOLD, walk.unit)  # fmt: skip
+        tokens = top_tokens(walk.logits[[i]], self.walker.setting.model.tokenizer, N_SHOWN)[0]
+        figure = plotting.walk(walk.sizes, walk.kl, i, tokens, walk.threshold, KL_THRESHOLD, walk.unit)
         with self.picture:
             self.picture.clear_output(wait=True)
             plotting.show(figure, f"KL curve and next tokens at size {walk.sizes[i]:.3g}")

@@ -29,7 +29,7 @@ def options(planted):
     return {"held_out": torch.from_numpy(planted[1][:500]).float(), "d_sae": 64, "batch_size": 128, "lr": 3e-3}
 
 
-@pytest.mark.parametrize("architecture", ["topk", "jumprelu"])
+@pytest.mark.parametrize("architecture", ["topk", "batchtopk"])
 def test_planted_features_are_found(planted, options, tmp_path, architecture):
     rows, x = planted
     sae = train(Recipe(architecture, 2), x, folder=tmp_path, n_tokens=300_000, **options)
@@ -80,7 +80,9 @@ def test_stored_activations_are_those_of_all_positions_but_the_first(gpt2, token
     path = tmp_path / "x.npy"
     stored = sae_training.stored_activations(gpt2, tokens, "blocks.1.hook_resid_pre", path)
     for position in (1, 5, 11):
-        expected = collect_hooks(gpt2, tokens, ["blocks.1.hook_resid_pre"], position=position)["blocks.1.hook_resid_pre"]
+        expected = collect_hooks(gpt2, tokens, ["blocks.1.hook_resid_pre"], position=position)[
+            "blocks.1.hook_resid_pre"
+        ]
         np.testing.assert_allclose(stored.reshape(3, 11, -1)[:, position - 1], expected, rtol=1e-3, atol=1e-3)
     again = sae_training.stored_activations(None, None, "", path)  # nothing is asked of the model
     np.testing.assert_array_equal(again, stored)

@@ -160,7 +160,10 @@ def test_saved_sae_is_read_back_with_its_codes(fitting, gpt2):
     torch.testing.assert_close(found.encode(x), original.encode(x))
     assert found.explained_variance > 0.9 and found.l0 <= 24
     assert load_dictionary(save(hook_name="blocks.0.hook_resid_post"), gpt2, HOOK, x).l0 == found.l0  # the same place
-    assert load_dictionary(save(explained_variance=found.explained_variance), gpt2, HOOK, x).fingerprint == found.fingerprint
+    assert (
+        load_dictionary(save(explained_variance=found.explained_variance), gpt2, HOOK, x).fingerprint
+        == found.fingerprint
+    )
 
 
 @pytest.mark.parametrize(

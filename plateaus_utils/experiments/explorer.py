@@ -30,8 +30,8 @@ def walks(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
     """Everything the explorer shows of each prompt.
 
     Returns:
-        `kl`, `l2` [prompt, mode, kind, size]; `threshold` [prompt, mode, kind], NaN where censored; `token` ids and `probability`
-        of the N_TOKENS followed [prompt, mode, kind, (size,) token]; `sizes` [mode, size].
+        `kl`, `l2` [prompt, mode, kind, size]; `threshold` [prompt, mode, kind], NaN where censored; of the N_TOKENS followed
+        `token` ids and `probability` [prompt, mode, kind, (size,) token]; `sizes` [mode, size].
     """
     vectors = walk_vectors(setting, dictionary)
 

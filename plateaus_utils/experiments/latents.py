@@ -39,9 +39,19 @@ def dictionaries(setting: Setting, names: Sequence[str] = ()) -> list[Dictionary
     return [load_dictionary(name, setting.model, setting.hook_name, known) for name in names]
 
 
-def nearest_l0(found: Sequence[Dictionary], l0: float = 32) -> Dictionary:
-    """The dictionary whose L0 is nearest to the given one, in ratio."""
-    return min(found, key=lambda dictionary: abs(np.log(dictionary.l0 / l0)))
+TYPICAL_L0 = 32
+
+
+def main_dictionary(found: Sequence[Dictionary]) -> Dictionary:
+    """Where an experiment takes one SAE: of those with an L0 within a factor of 1.5 of TYPICAL_L0 the one that explains most.
+
+    Where there are none, the one whose L0 is nearest, in ratio.
+    """
+    off = {dictionary.name: abs(np.log(dictionary.l0 / TYPICAL_L0)) for dictionary in found}
+    near = [dictionary for dictionary in found if off[dictionary.name] <= np.log(1.5)]
+    if near:
+        return max(near, key=lambda dictionary: dictionary.explained_variance)
+    return min(found, key=lambda dictionary: off[dictionary.name])
 
 
 def _rng(setting: Setting, dictionary: Dictionary, purpose: str) -> torch.Generator:
@@ -59,24 +69,42 @@ def _thresholds(
 ) -> xr.DataArray:
     """Threshold sizes [prompt, kind, direction] along vectors {kind: [n_prompts, k, d_model]}.
 
-    The base is the prompt's own activation, or that of the same kind in `points` {kind: [n_prompts, d_model]}.
+    The base is the prompt's own activation, or that of the same kind in `points` {kind: [n_prompts, d_model]}. A vector of no
+    length, such as a sum of opposite latents, leads nowhere and counts as censored.
     """
     kinds = list(vectors)
+    empty = {kind: v.norm(dim=-1) <= 1e-6 for kind, v in vectors.items()}
+    # Some direction has to stand in for an empty one; its size is thrown away.
+    vectors = {kind: torch.where(empty[kind][..., None], v.new_ones(()), v) for kind, v in vectors.items()}
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         if points is None:
             found = thresholds_along(
-                suffix, setting.base_activations[chunk], torch.stack([vectors[kind][chunk] for kind in kinds], 1), mode, **search
+                suffix,
+                setting.base_activations[chunk],
+                torch.stack([vectors[kind][chunk] for kind in kinds], 1),
+                mode,
+                **search,
             ).size
         else:
             found = torch.stack(
-                [thresholds_along(suffix, points[kind][chunk], vectors[kind][chunk], mode, **search).size for kind in kinds], 1
+                [
+                    thresholds_along(suffix, points[kind][chunk], vectors[kind][chunk], mode, **search).size
+                    for kind in kinds
+                ],
+                1,
             )
         return xr.Dataset({"threshold": (("prompt", "kind", "direction"), found)})
 
-    options = {"sae": dictionary.fingerprint, "kinds": kinds, "mode": mode, "search": {k: str(v) for k, v in search.items()}}
+    options = {
+        "sae": dictionary.fingerprint,
+        "kinds": kinds,
+        "mode": mode,
+        "search": {k: str(v) for k, v in search.items()},
+    }
     result = in_chunks(setting, f"{name}_{mode}", options, compute, together=PROMPTS_PER_SEARCH)
-    return result.assign_coords(kind=kinds).threshold
+    missing = torch.stack(list(empty.values()), 1).numpy()
+    return result.assign_coords(kind=kinds).threshold.where(~missing)
 
 
 # Directions ---------------------------------------------------------------------------------------------------------
@@ -243,8 +271,8 @@ def mixed_moves(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
     """Threshold angles of real-other directions whose target is moved along its own latents, or along Gaussian mixtures.
 
     Returns:
-        `whole` [prompt] of the unmoved target; `moved` [prompt, sort, move] with `sort` one of `own latents` and `mixtures`, and
-        both signs of each of N_MOVES moves.
+        `whole` [prompt] of the unmoved target; `moved` [prompt, sort, move] with `sort` one of `own latents` and
+        `mixtures`, and both signs of each of N_MOVES moves.
     """
     draws = setting.draws(2 * N_MOVES, "moves")
     target, base = draws.real[:, 0], setting.base_activations
@@ -280,7 +308,16 @@ def alignment_with_active(setting: Setting, dictionary: Dictionary, kind: str, k
     return torch.stack(shares)
 
 
-GROUPS = ("whole", "all latents", "strongest 1", "strongest 4", "strongest 16", "switched on", "switched off", "unexplained")
+GROUPS = (
+    "whole",
+    "all latents",
+    "strongest 1",
+    "strongest 4",
+    "strongest 16",
+    "switched on",
+    "switched off",
+    "unexplained",
+)
 
 
 def real_other_parts(setting: Setting, dictionary: Dictionary) -> dict[str, torch.Tensor]:
@@ -332,7 +369,9 @@ def error_effects(setting: Setting, dictionary: Dictionary, all_positions: bool)
     clean = clean[setting.hook_name]
     error = dictionary.error(clean)
     samples = setting.gaussian.sample(2 * shape[0] * shape[1], rng).view(2, *shape)
-    others = setting.other_activations[torch.randint(len(setting.others), (2, *shape[:2]), generator=rng)]
+    n = len(setting.others)
+    first, further = (torch.randint(low, n, shape[:2], generator=rng) for low in (0, 1))
+    others = setting.other_activations[torch.stack([first, (first + further) % n])]  # two different ones
     steps = torch.stack([error, torch.randn(shape, generator=rng), samples[0] - samples[1], others[0] - others[1]], 1)
     steps = steps / steps.norm(dim=-1, keepdim=True) * error.norm(dim=-1)[:, None, :, None]
     points = clean[:, None] + steps
@@ -380,7 +419,9 @@ def ablation_effects(setting: Setting, dictionary: Dictionary, k: int = 4) -> xr
 def codes_switched_on(setting: Setting, dictionary: Dictionary, n: int = 2000) -> dict[str, np.ndarray]:
     """How many latents the encoder switches on for isotropic directions of the bases' norms, Gaussian and real activations."""
     rng, real = _rng(setting, dictionary, "encoder"), setting.other_activations[:n]
-    isotropic = torch.nn.functional.normalize(torch.randn(real.shape, generator=rng), dim=-1) * real.norm(dim=-1, keepdim=True)
+    isotropic = torch.nn.functional.normalize(torch.randn(real.shape, generator=rng), dim=-1) * real.norm(
+        dim=-1, keepdim=True
+    )
     points = {"isotropic": isotropic, "random": setting.gaussian.sample(len(real), rng), "real": real}
     return {kind: (dictionary.encode(x) > 0).sum(-1).numpy() for kind, x in points.items()}
 
@@ -438,7 +479,7 @@ def _tokens(setting: Setting, dictionary: Dictionary, latents: torch.Tensor) -> 
 
 
 def untrained_control(setting: Setting) -> tuple[Setting, Dictionary]:
-    """A network with fresh weights, and the SAE that was trained on it (the principal components, if none comes with the package)."""
+    """A network with fresh weights, and the SAE that was trained on it, or its principal components if there is none."""
     spread = initializer_ranges(setting.model)["published"]
     fresh = untrained_setting(dataclasses.replace(setting, seed=SEED), spread)
     return fresh, dictionaries(fresh)[0]

@@ -160,9 +160,9 @@ def thresholds_along(
     with torch.no_grad():
         reference = suffix(at[:, None].to(suffix.base))
     search = find_thresholds(
-        lambda points, prompts: measure(
-            suffix.of_prompts(prompts), points, reference.of_prompts(prompts), (effect,)
-        )[effect][:, 0],
+        lambda points, prompts: measure(suffix.of_prompts(prompts), points, reference.of_prompts(prompts), (effect,))[
+            effect
+        ][:, 0],
         MODES[mode],
         at,
         vectors.flatten(1, -2),
