@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,9 @@ from typing import Any
 
 import jupytext
 import nbformat
+import pandas as pd
 import papermill
+import torch
 import yaml
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
@@ -40,8 +43,8 @@ from .site import BookError, build_site
 SET_BY_DRIVER = ("profile", "results_dir")
 """Parameters that every notebook declares and that only the driver may set."""
 
-COLLECTING = "claims"
-"""The chapter that reads the results of those listed before it, and so is stale when one of them ran again."""
+COLLECTING = ("claims", "status")
+"""Chapters that read what those listed before them left, and so are stale when one of them ran again."""
 
 KERNEL_ENVIRONMENT = {
     "OMP_NUM_THREADS": "2",
@@ -330,17 +333,43 @@ def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PR
             raise BookError(f"{name}: {error}") from error
         nbformat.write(nb, temporary)
     seconds = time.perf_counter() - started
-    _note_duration(name, seconds, root)
+    _note_status(name, parameters["profile"], seconds, root)
     print(f"{name:<28} {seconds:7.1f} s", flush=True)
 
 
-def _note_duration(name: str, seconds: float, root: Path) -> None:
-    """Durations are kept beside the notebooks, because they differ between runs that are otherwise the same."""
-    path = root / "_build" / "run" / "status.json"
+def _status_file(root: Path) -> Path:
+    return root / "_build" / "run" / "status.json"
+
+
+def _note_status(name: str, profile: str, seconds: float, root: Path) -> None:
+    """What differs between runs that are otherwise the same is kept beside the notebooks."""
+    path = _status_file(root)
     status = json.loads(path.read_text()) if path.exists() else {}
-    status[name] = {"seconds": round(seconds, 1), "finished": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+    status[name] = {
+        "seconds": round(seconds, 1), "finished": time.strftime("%Y-%m-%d %H:%M:%S %z"), "profile": profile,
+        "device": str(torch.accelerator.current_accelerator() or "cpu"), "commit": _commit(root),
+    }  # fmt: skip
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(status, indent=2) + "\n")
+
+
+def _commit(root: Path) -> str:
+    """Short hash of the checkout, with a plus sign if files differ from it; "unknown" outside a repository."""
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def status_table(root: Path = PROJECT) -> pd.DataFrame:
+    """How each chapter of the book ran last: seconds, time, profile, device, commit."""
+    path = _status_file(root)
+    status = json.loads(path.read_text()) if path.exists() else {}
+    rows = {name: status[name] for name in chapters(root) if name in status}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("chapter")
 
 
 def run_chapters(profile: str, overrides: dict[str, Any], only: Iterable[str] = (), root: Path = PROJECT) -> list[str]:
@@ -363,7 +392,7 @@ def run_chapters(profile: str, overrides: dict[str, Any], only: Iterable[str] = 
     stale = []
     for number, name in enumerate(names):
         parameters = {known: settings[known] for known in declared[name] if known in settings}
-        read = [recorded_key(other, root) for other in names[:number]] if name == COLLECTING else []
+        read = [recorded_key(other, root) for other in names[:number]] if name in COLLECTING else []
         key = chapter_key(name, parameters, root, read)
         if recorded_key(name, root) == key and not lost:
             print(f"{name:<28} up to date", flush=True)

@@ -29,9 +29,9 @@ def measure(
     """Effects of many points, reduced batch by batch so that memory does not grow with their number.
 
     Args:
-        points: [n_prompts, n_points, *activation] with activation [d_model], or [n_positions, d_model] for several
+        points: [n_prompts, n_points, d_model], or [n_prompts, n_points, n_positions, d_model] for several
             patched positions.
-        references: [n_prompts, n_references, *activation] what the points are compared with; the clean activation by
+        references: [n_prompts, n_references, ...] what the points are compared with; the clean activation by
             default. They run in the same batches as the points, so that rounding is shared; or else what they gave before,
             for effects far above rounding.
         names: keys of EFFECTS.

@@ -391,7 +391,7 @@ def tiny_folder() -> Path:
 
 
 def byte_tokenizer() -> PreTrainedTokenizerBase:
-    """One token per byte, and <|endoftext|> as 256."""
+    """One token per byte, and an end-of-text token as 256."""
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)

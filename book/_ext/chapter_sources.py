@@ -1,4 +1,4 @@
-"""Tie each chapter's page, made from executed/NAME.ipynb, to its source, notebooks/NAME.py.
+"""Tie each chapter's page, made from executed/NAME.ipynb, to its source, notebooks/NAME.py; and small corrections.
 
 A line under the title offers both files for download, and the theme's edit and Binder links lead to the script,
 because the executed notebook is not in the repository.
@@ -49,8 +49,15 @@ def link_to_source(app: Sphinx, pagename: str, templatename: str, context: dict[
             button["url"] = button["url"].replace(f"{pagename}.ipynb", f"{source}.py")
 
 
+def keep_first_line(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep napoleon from taking the words before a colon in an attribute's docstring for a type."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]  # an empty comment: napoleon looks at the first line alone
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect before Sphinx collects the downloads, and after the theme has made its buttons."""
+    """Connect before Sphinx collects the downloads, after the theme has made its buttons, and before napoleon."""
+    app.connect("autodoc-process-docstring", keep_first_line, priority=400)
     app.connect("doctree-read", add_downloads, priority=400)
     app.connect("html-page-context", link_to_source, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
