@@ -14,7 +14,7 @@
 # threshold. Everything was computed beforehand, for {glue:text}`n_shown` prompts drawn at random; the address of this page keeps
 # what you chose. To type prompts of your own, see {doc}`explorer_live`.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from myst_nb import glue
 
 from plateaus_utils import experiments, pages, plotting, sensitivity
@@ -27,7 +27,7 @@ model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or 
 corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
-seed: int = 0  # of prompts and targets
+seed: int = 0  # of prompts, targets and examples
 prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
 n_prompts: int = 120  # base prompts
 n_others: int = 20000  # activations for targets and for the Gaussian
@@ -37,7 +37,7 @@ n_walks: int = 24  # prompts to choose from
 device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
                               n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
                               device=device, dtype=dtype)
@@ -48,10 +48,10 @@ texts = [setting.model.tokenizer.decode(row) for row in few.bases.tokens]
 glue("n_shown", few.n_prompts, display=False)
 print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}; latents of {sae.name}")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 pages.explorer(walks, texts, setting.model.tokenizer)
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "One walk in print: KL divergence (above) and probabilities of the next tokens (below) from the first prompt towards another real activation, in sphere mode.", "name": "fig-explorer"}}
+# %% tags=["remove-input"] mystnb={"figure": {"caption": "One walk in print: KL divergence (above) and probabilities of the next tokens (below) from the first prompt towards another real activation, in sphere mode.", "name": "fig-explorer"}}
 one = walks.isel(prompt=0).sel(mode="sphere", kind="real-other")
 tokens = {setting.model.tokenizer.decode([int(t)]): one.probability.values[:, i] for i, t in enumerate(one.token.values[:6])}
 fig = plotting.token_curve(walks["sizes"].sel(mode="sphere").values, one.kl.values, tokens, float(one.threshold), sensitivity.KL_THRESHOLD, "degrees")
@@ -63,11 +63,11 @@ plotting.show(fig, "KL divergence and next-token probabilities against the angle
 # The plane through three real activations of unrelated prompts, in the context of the first. Height and colour are the KL divergence from the nearest of
 # the three runs: valleys are plateaus. Drag the surface or turn it with the arrow keys; point at the map to read values.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 plane = plateaus.activation_plane(setting).isel(prompt=0)
 pages.landscape(plane.kl, plane.corner_xy.values)
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "The same plane in print: surface and map of the KL divergence to the nearest of three real activations A, B and C.", "name": "fig-explorer-plane"}}
+# %% tags=["remove-input"] mystnb={"figure": {"caption": "The same plane in print: surface and map of the KL divergence to the nearest of three real activations A, B and C.", "name": "fig-explorer-plane"}}
 fig = plotting.plane(plane.kl, plane.corner_xy.values)
 plotting.show(fig, "Surface and contour map of KL divergence over a plane through three activations.")
 
@@ -77,6 +77,6 @@ plotting.show(fig, "Surface and contour map of KL divergence over a plane throug
 # Every point is a direction, between a real-other target (top) and two Gaussian ones; colour is the threshold angle (darker: sooner).
 # See {doc}`04_local_optima`.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 section = optima.triangle_sections(setting, "triangles", setting.n_prompts).isel(prompt=0).sel(section="real-other")
 pages.triangle(section, ("real", "g₁", "g₂"))

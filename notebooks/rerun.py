@@ -55,9 +55,6 @@
 #
 # The library behind the chapters, on {glue:text}`model_used`; any name that `model` takes works here too.
 
-# %%
-import numpy as np
-
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
@@ -67,18 +64,24 @@ device: str = "auto"  # auto, cpu, cuda or mps
 # %%
 import torch
 
-from plateaus_utils.effects import measure
-from plateaus_utils.models import load_model
-from plateaus_utils.patching import Suffix
-from plateaus_utils.paths import sphere
+from plateaus_utils import effects, models, patching, paths, results
 
-lm = load_model(model, device)
+# %%
+lm = models.load_model(model, device)
 tokens = torch.tensor([lm.tokenizer("The quick brown fox jumps over the lazy", add_special_tokens=False)["input_ids"]])
-suffix = Suffix(lm, tokens, lm.default_hook)
+suffix = patching.Suffix(lm, tokens, lm.default_hook)
+
+# %%
 direction = torch.randn(suffix.base.shape, generator=torch.Generator().manual_seed(0)).to(suffix.base)
 angles = torch.linspace(0, 90, 7)
-kl = measure(suffix, sphere(suffix.base, direction, angles))["kl"]
-print(dict(zip(angles.tolist(), np.round(kl[0].tolist(), 4), strict=True)))
+kl = effects.measure(suffix, paths.sphere(suffix.base, direction, angles))["kl"][0]
+print({f"{angle:.0f}°": f"{value:.4f} nats" for angle, value in zip(angles, kl, strict=True)})
+
+# %% [markdown]
+# And the results that the chapters have left in this run's folder:
+
+# %%
+print(", ".join(sorted(path.stem for path in results.results_folder(results_dir).glob("*.nc"))) or "none yet")
 
 # %% tags=["remove-cell"]
 from myst_nb import glue

@@ -38,6 +38,7 @@ from papermill.exceptions import PapermillExecutionError
 from . import errors
 from .errors import ParameterError, PlateausError
 from .files import PROJECT, replacing
+from .results import USED
 from .site import BookError, build_site
 
 SET_BY_DRIVER = ("profile", "results_dir")
@@ -326,15 +327,24 @@ def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PR
     started = time.perf_counter()
     with replacing(executed) as temporary:
         (root / parameters["results_dir"]).mkdir(parents=True, exist_ok=True)
+        used = root / "_build" / "run" / f"{name}.results"
+        used.unlink(missing_ok=True)
+        os.environ[USED] = str(used)
         nb = execute(root / "notebooks" / f"{name}.py", parameters, root / "_build" / "run", root)
         try:
-            finalise(nb, key=key, profile=parameters["profile"], parameters=parameters)
+            finalise(nb, key=key, profile=parameters["profile"], parameters=parameters, results=_shown(used))
         except BookError as error:
             raise BookError(f"{name}: {error}") from error
         nbformat.write(nb, temporary)
     seconds = time.perf_counter() - started
     _note_status(name, parameters["profile"], seconds, root)
     print(f"{name:<28} {seconds:7.1f} s", flush=True)
+
+
+def _shown(used: Path) -> list[str]:
+    """The results that a chapter asked for, but for stored activations, which are large and quickly made again."""
+    lines = used.read_text(encoding="utf-8").splitlines() if used.exists() else []
+    return sorted({line for line in lines if not Path(line).name.startswith("activations")})
 
 
 def _status_file(root: Path) -> Path:

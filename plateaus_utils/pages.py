@@ -24,7 +24,7 @@ def _embedded(name: str, data: dict, fallback: str, script: str | None = None) -
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     source = f'<script src="../_static/{script}" defer></script>' if script else ""
     return HTML(
-        f'<div id="{name}" class="interactive"><p>{fallback}</p></div>'
+        f'<div id="{name}-app" class="interactive"><p>{fallback}</p></div>'
         f'<script type="application/json" id="{name}-data">{text}</script>{source}'
     )
 

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import os
 import platform
 import shutil
 import sys
@@ -33,6 +34,9 @@ SHARED = (
     "experiments/measuring",
 )
 """Modules whose source decides every result's numbers; a change in any of them makes stored results stale."""
+
+USED = "PLATEAUS_USED_RESULTS"
+"""Environment variable with the file in which a chapter's kernel lists the results that it asks for."""
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "datasets", "numpy")
 
@@ -80,6 +84,7 @@ def resumed(
         json.dumps([settings, code_hash(compute), versions()], sort_keys=True, default=str).encode()
     ).hexdigest()
     path = folder / f"{name}.nc"
+    _note_use(path)
     stored = _if_current(path, key)
     if stored is not None:
         return stored
@@ -106,6 +111,13 @@ def resumed(
     save(whole, path)
     shutil.rmtree(parts_folder, ignore_errors=True)
     return whole
+
+
+def _note_use(path: Path) -> None:
+    """Tell the driver, if there is one, that the chapter in this kernel shows this result."""
+    if noted := os.environ.get(USED):
+        with open(noted, "a", encoding="utf-8") as file:
+            file.write(f"{path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path}\n")
 
 
 def _if_current(path: Path, key: str) -> xr.Dataset | None:

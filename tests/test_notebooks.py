@@ -22,8 +22,13 @@ DEFINITIONS = {
     "02_activation_plateaus": {"0.5", "0.01", "0.8"},
     "03_sensitive_directions": {"0.5", "0.01"},
     "04_local_optima": {"0.5"},
+    "05_sae_features": {"0.5"},
     "06_trivial_explanations": set(),
     "claims": set(),
+    "explorer": set(),
+    "explorer_live": set(),
+    "rerun": set(),
+    "status": set(),
 }
 """Every decimal that a chapter's Markdown may spell out; all results are glued."""
 

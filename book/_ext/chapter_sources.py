@@ -1,9 +1,10 @@
 """Tie each chapter's page, made from executed/NAME.ipynb, to its source, notebooks/NAME.py; and small corrections.
 
-A line under the title offers both files for download, and the theme's edit and Binder links lead to the script,
+A line under the title offers both files for download, with the results that the chapter shows, and the theme's edit and Binder links lead to the script,
 because the executed notebook is not in the repository.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,19 @@ def add_downloads(app: Sphinx, doctree: nodes.document) -> None:
     line += _download(f"/{docname}.ipynb", "executed notebook")
     line += nodes.Text(", ")
     line += _download(f"/{source}.py", "script")
+    found = [path for path in _results(Path(app.srcdir, f"{docname}.ipynb")) if Path(app.srcdir, path).is_file()]
+    if found:
+        line += nodes.Text("; results behind it (netCDF): ")
+        for number, path in enumerate(found):
+            line += nodes.Text(", " if number else "")
+            line += _download(f"/{path}", Path(path).stem)
     title = next(doctree.findall(nodes.title))
     title.parent.insert(title.parent.index(title) + 1, line)
+
+
+def _results(executed: Path) -> list[str]:
+    """Result files that the executed notebook asked for, as its driver recorded them."""
+    return json.loads(executed.read_text(encoding="utf-8"))["metadata"].get("plateaus", {}).get("results", [])
 
 
 def _download(path: str, text: str) -> download_reference:

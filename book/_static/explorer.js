@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const root = document.getElementById("explorer");
+  const root = document.getElementById("explorer-app");
   if (!root) return;
   const data = JSON.parse(document.getElementById("explorer-data").textContent);
   const SVG = "http://www.w3.org/2000/svg";
@@ -54,7 +54,7 @@
   const bars = make("div", { id: "explorer-bars", role: "list", "aria-label": "most probable next tokens" }, panels);
 
   // Drawing -----------------------------------------------------------------------------------------------------------
-  const number = (x) => (x >= 100 ? x.toFixed(0) : x >= 1 ? x.toFixed(2) : x.toPrecision(2));
+  const number = (x) => String(+x.toPrecision(3));
 
   const show = () => {
     const m = data.modes.findIndex((mode) => mode.name === state.mode);
@@ -95,7 +95,7 @@
     const text = (px, py, content, cls = "", anchor = "middle") => make("text", { x: px, y: py, "text-anchor": anchor, class: cls }, chart, content);
     for (let t = 0; t <= 4; t++) {
       const size = (sizes[sizes.length - 1] * t) / 4;
-      text(x(size), H - BOTTOM + 16, number(size) === "0.0" ? "0" : `${number(size)}${mode.unit === "°" ? "°" : ""}`);
+      text(x(size), H - BOTTOM + 16, `${number(size)}${mode.unit === "°" ? "°" : ""}`);
       text(LEFT - 6, y((most.kl * t) / 4, most.kl) + 4, ((most.kl * t) / 4).toFixed(1), "kl", "end");
       text(W - RIGHT + 6, y((most.l2 * t) / 4, most.l2) + 4, ((most.l2 * t) / 4).toFixed(0), "l2", "start");
     }

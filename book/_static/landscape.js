@@ -118,7 +118,7 @@
   };
 
   for (const [name, draw] of Object.entries({ landscape, triangle })) {
-    const root = document.getElementById(name), carried = document.getElementById(`${name}-data`);
+    const root = document.getElementById(`${name}-app`), carried = document.getElementById(`${name}-data`);
     if (root && carried) draw(root, JSON.parse(carried.textContent));
   }
 })();
