@@ -3,14 +3,19 @@
 Where one of them is missing these tests are skipped, or fail if REQUIRE_BROWSER=1.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from plateaus_utils.files import PROJECT
+from plateaus_utils.results import load
 from plateaus_utils.site import pages_of, site_problems
 
 SITE = PROJECT / "_build" / "html"
@@ -78,10 +83,119 @@ def test_page(browser, name, width):
     assert layout[0] <= layout[1], "the page scrolls sideways"
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_accessible(browser, name, theme):
+    page, _ = visit(browser, name, DESKTOP)
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    found = Axe().run(page).response["violations"]
+    page.context.close()
+    grave = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+    assert grave == []
+
+
+# The explorer ---------------------------------------------------------------------------------------------------------
+
+EXPLORER = "executed/explorer.html"
+
+
+@pytest.fixture
+def explorer(browser):
+    page, problems = visit(browser, EXPLORER, DESKTOP)
+    yield page
+    page.context.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="module")
+def walks():
+    """The result file behind the explorer."""
+    record = json.loads((PROJECT / "executed" / "explorer.ipynb").read_text())["metadata"]["plateaus"]
+    return load(PROJECT / record["parameters"]["results_dir"] / "walks.nc")
+
+
+def shown(page) -> dict:
+    """What the page shows: numbers of the text, bars and markers."""
+    bars = page.eval_on_selector_all("#explorer-bars [role=listitem]", "all => all.map(row => +row.dataset.probability)")
+    markers = page.eval_on_selector_all("#explorer-curve circle", "all => all.map(dot => +dot.dataset.value)")
+    texts = {name: page.inner_text(f"#explorer-{name}") for name in ("kl", "l2", "threshold", "flip", "reading")}
+    return {"bars": bars, "l2": markers[0], "kl": markers[1], **{f"{k} text": v for k, v in texts.items()}}
+
+
+def check_shown(page, walks, prompt, mode, kind, size):
+    chosen = walks.isel(prompt=prompt, mode=mode, kind=kind)
+    found = shown(page)
+    np.testing.assert_allclose(found["bars"], chosen.probability.values[size], rtol=1e-2)
+    np.testing.assert_allclose([found["kl"], found["l2"]], [chosen.kl.values[size], chosen.l2.values[size]], rtol=1e-3)
+    assert float(found["kl text"].split()[0]) == pytest.approx(float(chosen.kl.values[size]), rel=1e-2, abs=1e-6)
+    best = chosen.probability.values.argmax(-1)
+    flips = np.flatnonzero(best != best[0])
+    assert found["flip text"].startswith("no size") == (len(flips) == 0)
+    if np.isfinite(float(chosen.threshold)):
+        assert float(found["threshold text"].rstrip("°‖b ")) == pytest.approx(float(chosen.threshold), rel=1e-2)
+
+
+def test_choosing_and_dragging_shows_the_result(explorer, walks):
+    explorer.select_option("#explorer-prompt", "3")
+    explorer.select_option("#explorer-kind", index=2)
+    explorer.select_option("#explorer-mode", index=1)
+    for size in (0, 17, 40):
+        explorer.fill("#explorer-size", str(size))
+        check_shown(explorer, walks, 3, 1, 2, size)
+
+
+def test_keyboard_alone_suffices_and_the_address_keeps_the_view(explorer, browser, walks):
+    explorer.focus("#explorer-prompt")
+    explorer.keyboard.press("ArrowDown")
+    for _ in range(3):
+        explorer.keyboard.press("Tab")
+    assert explorer.evaluate("document.activeElement.id") == "explorer-size"
+    for _ in range(9):
+        explorer.keyboard.press("ArrowRight")
+    check_shown(explorer, walks, 1, 0, 0, 9)
+    context = browser.new_context(offline=True)
+    again = context.new_page()
+    again.goto(explorer.url)
+    assert shown(again) == shown(explorer)
+    context.close()
+
+
+def test_map_reads_out_the_value_under_the_pointer(explorer):
+    canvas = explorer.locator("#landscape-app canvas").nth(1)
+    canvas.hover(position={"x": 60, "y": 200})
+    assert "nats" in explorer.inner_text("#landscape-app output")
+    surface = explorer.locator("#landscape-app canvas").first
+    before = surface.screenshot()
+    surface.focus()
+    explorer.keyboard.press("ArrowLeft")
+    assert surface.screenshot() != before
+    explorer.locator("#triangle-app canvas").hover(position={"x": 200, "y": 200})
+    assert "weights" in explorer.inner_text("#triangle-app output")
+
+
+def test_without_scripts_a_figure_remains(browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((SITE / EXPLORER).as_uri())
+    assert "needs JavaScript" in page.inner_text("#explorer-app")
+    assert page.locator("figure img").count() >= 2
+    context.close()
+
+
+def test_site_and_its_pages_are_small():
+    files = [path for path in SITE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 40e6
+    assert max((path.stat().st_size for path in files if path.suffix == ".html"), default=0) <= 3e6
+
+
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("executed/")])
 def test_chapter_offers_its_notebook_and_script(browser, name):
     page, _ = visit(browser, name, DESKTOP)
     offered = page.eval_on_selector_all(".chapter-downloads a", "all => all.map(a => a.getAttribute('href'))")
     page.context.close()
     stem = name.removeprefix("executed/").removesuffix(".html")
-    assert [link.rsplit("/", 1)[1] for link in offered] == [f"{stem}.ipynb", f"{stem}.py"]
+    names = [link.rsplit("/", 1)[1] for link in offered]
+    record = json.loads((PROJECT / "executed" / f"{stem}.ipynb").read_text())["metadata"]["plateaus"]
+    assert names == [f"{stem}.ipynb", f"{stem}.py", *(Path(path).name for path in record["results"])]
+    for link in offered:
+        assert (SITE / "executed" / link).resolve().is_file()

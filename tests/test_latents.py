@@ -1,0 +1,196 @@
+"""Experiments on latents: the vectors and activations are what they are said to be, and sizes are those of the engine alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from plateaus_utils.effects import measure
+from plateaus_utils.errors import SAEError
+from plateaus_utils.experiments import latents, measuring
+from plateaus_utils.experiments.explorer import KINDS, walks
+from plateaus_utils.patching import Suffix
+from plateaus_utils.saes import Dictionary
+
+
+@pytest.fixture(scope="module")
+def dictionary(setting):
+    """No SAE comes with the package for the tiny model: the principal components stand in."""
+    (found,) = latents.dictionaries(setting)
+    assert found.name == "principal components"
+    return found
+
+
+@pytest.fixture
+def suffix(setting):
+    return Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+
+
+def test_named_sae_that_is_not_there_is_refused(setting, refused):
+    with refused(SAEError, "'nowhere'"):
+        latents.dictionaries(setting, ["nowhere"])
+
+
+def test_main_dictionary_is_the_best_of_those_of_typical_sparsity():
+    def made(name, l0, explained):
+        return Dictionary(name, None, explained, l0, None, "")
+
+    found = [made("sparse", 8, 0.99), made("a", 30, 0.90), made("b", 40, 0.95), made("dense", 128, 0.999)]
+    assert latents.main_dictionary(found).name == "b"
+    assert latents.main_dictionary([found[0], found[3]]).name == "sparse"  # 8 is a quarter of 32, 128 four times
+    assert latents.main_dictionary([made("low", 12, 0.9), found[0]]).name == "low"
+
+
+def test_latent_vectors_are_rows_of_latents_of_their_kind(setting, dictionary):
+    codes = dictionary.encode(setting.base_activations)
+    found = latents.latent_vectors(setting, dictionary)
+    for kind, allowed in (("active", codes > 0), ("inactive", (codes <= 0) & (dictionary.frequency > 0))):
+        cosines = found[kind] @ dictionary.rows.T
+        chosen = cosines.argmax(-1)
+        torch.testing.assert_close(cosines.amax(-1), torch.ones(setting.n_prompts, 2))
+        assert allowed.gather(1, chosen).all() and (chosen[:, 0] != chosen[:, 1]).all()
+
+
+def test_too_few_active_latents_are_refused(setting, dictionary, refused):
+    with refused(SAEError, "fewer than 40 active latents"):
+        latents.latent_vectors(setting, dictionary, 40)
+
+
+def test_threshold_sizes_are_those_of_the_search_alone(setting, dictionary, suffix):
+    found = latents.latent_thresholds(setting, dictionary, "sphere")
+    vectors = latents.latent_vectors(setting, dictionary)
+    for kind, sign in (("active", 1), ("-inactive", -1)):
+        alone = measuring.thresholds_along(suffix, setting.base_activations, sign * vectors[kind.removeprefix("-")])
+        np.testing.assert_allclose(found.sel(kind=kind), alone.size, atol=1e-3)
+
+
+def test_sums_contain_one_another_and_their_limits_are_the_mean_and_all(setting, dictionary):
+    sums = latents.spread_vectors(setting, dictionary)
+    rows = dictionary.rows[dictionary.alive]
+    one, two, four = (sums[f"plain/{k}"][:, 0] for k in (1, 2, 4))
+    torch.testing.assert_close(one.norm(dim=-1), torch.ones(setting.n_prompts))
+    second = two - one
+    torch.testing.assert_close((second @ rows.T).amax(-1), torch.ones(setting.n_prompts))
+    assert not torch.allclose(four, two)
+    torch.testing.assert_close(sums["mean removed/1"][:, 0], one - rows.mean(0))
+    torch.testing.assert_close(sums["plain/all"][0, 0], rows.mean(0))
+    signed = sums["random signs/2"][:, 0]
+    matches = torch.stack([(signed - (a * one + b * second)).norm(dim=-1) for a in (1, -1) for b in (1, -1)])
+    assert (matches.amin(0) < 1e-5).all()
+
+
+def test_empty_sums_count_as_censored(setting, dictionary):
+    zero = {"nothing": torch.zeros(setting.n_prompts, 1, setting.model.d_model)}
+    assert latents._thresholds(setting, dictionary, "test_empty", zero).isnull().all()
+
+
+def test_bases_made_by_the_sae(setting, dictionary):
+    points = latents.sae_bases(setting, dictionary)
+    base = setting.base_activations
+    torch.testing.assert_close(points["reconstruction"], base + dictionary.error(base))
+    changed = dictionary.encode(base) @ dictionary.sae.W_dec
+    for kind in ("without 2 latents", "with 2 more", "with 8 more"):
+        assert (points[kind] - base).norm(dim=-1).min() > 0
+    assert ((points["without 2 latents"] - base).norm(dim=-1) <= 2 * changed.norm(dim=-1) + 1e-3).all()
+    for mode in ("sphere", "absolute"):
+        found = latents.base_thresholds(setting, dictionary, mode)
+        assert found.shape[0] == setting.n_prompts and found.shape[2] == 2
+    assert list(found.kind.values) == ["real", "built, structured", "built, random latents", "random"]
+
+
+def test_parts_of_a_real_other_direction_add_up(setting, dictionary):
+    parts = latents.real_other_parts(setting, dictionary)
+    torch.testing.assert_close(parts["all latents"] + parts["unexplained"], parts["whole"])
+    base, target = setting.base_activations, setting.draws(2).real[:, 0]
+    before, after = dictionary.encode(base), dictionary.encode(target)
+    both = (after - before) * ((before > 0) & (after > 0))
+    rest = parts["switched on"][:, 0] + parts["switched off"][:, 0] + both @ dictionary.sae.W_dec
+    torch.testing.assert_close(rest, parts["all latents"][:, 0], atol=1e-4, rtol=1e-4)
+    strongest = (after - before).abs().argmax(1)
+    expected = (after - before).gather(1, strongest[:, None]) * dictionary.sae.W_dec[strongest]
+    torch.testing.assert_close(parts["strongest 1"][:, 0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_moves_have_their_length_and_the_unmoved_target_is_the_whole(setting, dictionary):
+    found = latents.mixed_moves(setting, dictionary)
+    draws = setting.draws(2 * latents.N_MOVES, "moves")
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    alone = measuring.thresholds_along(suffix, setting.base_activations, draws.real[:, :1] - setting.base_activations[:, None])
+    np.testing.assert_allclose(found.whole, alone.size[:, 0], atol=1e-3)
+    assert found.moved.shape == (setting.n_prompts, 2, 2 * latents.N_MOVES)
+
+
+def test_alignment_with_a_dictionary_of_everything_is_whole(setting, dictionary):
+    cosines = latents.alignment(setting, dictionary, "random", 2)
+    units = torch.nn.functional.normalize(setting.draws(2).gaussian - setting.base_activations[:, None], dim=-1)
+    expected = (units @ dictionary.rows[dictionary.alive].T).abs().amax(-1)
+    torch.testing.assert_close(cosines, expected)
+    shares = latents.alignment_with_active(setting, dictionary, "random", 2)
+    assert ((shares > 0) & (shares < 1)).all()
+
+
+@pytest.mark.parametrize("all_positions", [False, True])
+def test_other_steps_are_as_long_as_the_error(setting, dictionary, all_positions, monkeypatch):
+    seen = []
+
+    def spy(suffix, points, names):
+        seen.append((suffix.base, points))
+        return measure(suffix, points, names=names)
+
+    monkeypatch.setattr(latents, "measure", spy)
+    kl = latents.error_effects(setting.first(6), dictionary, all_positions)
+    base, points = seen[0]
+    steps = points - base[:, None]
+    lengths = steps.norm(dim=-1)
+    torch.testing.assert_close(lengths, lengths[:, :1].expand_as(lengths), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(steps[:, 0], dictionary.error(base), atol=1e-4, rtol=1e-3)
+    assert kl.shape == (6, 4) and (kl > 0).all() and points.dim() == (4 if all_positions else 3)
+
+
+def test_ablation_takes_just_one_latents_part_away(setting, dictionary, suffix):
+    kl = latents.ablation_effects(setting, dictionary, 2)
+    codes = dictionary.encode(setting.base_activations)
+    every = setting.base_activations[:, None] - codes[..., None] * dictionary.sae.W_dec
+    expected = measure(suffix, every)["kl"]
+    for i in range(setting.n_prompts):
+        for value in kl.sel(kind="ablate a latent").values[i]:
+            assert np.abs(expected[i][codes[i] > 0].numpy() - value).min() <= 1e-5 + 1e-3 * value
+
+
+def test_single_latents_know_their_tokens(setting, dictionary):
+    single = latents.single_latents(setting, dictionary)
+    codes = dictionary.encode(setting.other_activations)[:, single.latent.values]
+    last = setting.others.tokens[:, -1]
+    for i in range(5):
+        active = codes[:, i] > 0
+        assert float(single.frequency[i]) == pytest.approx(float(active.float().mean()))
+        counts = torch.bincount(last[active])
+        assert float(single.purity[i]) == pytest.approx(float(counts.max() / counts.sum()))
+        means = {int(t): float(codes[active & (last == t), i].mean()) for t in last[active].unique()}
+        best = max(means, key=means.get)
+        assert single.tokens.values[i].startswith(repr(setting.model.tokenizer.decode([best])))
+
+
+def test_encoder_counts_codes_of_each_sort(setting, dictionary):
+    counts = latents.codes_switched_on(setting, dictionary, 30)
+    assert set(counts) == {"isotropic", "random", "real"} and all(len(v) == 30 for v in counts.values())
+    expected = (dictionary.encode(setting.other_activations[:30]) > 0).sum(-1)
+    np.testing.assert_array_equal(counts["real"], expected)
+
+
+def test_untrained_control_uses_the_untrained_networks_own_activations(setting):
+    fresh, control = latents.untrained_control(setting)
+    assert "untrained" in fresh.model.name and control.name == "principal components"
+    curves = latents.relative_curves(fresh, control, "test")
+    assert (np.abs(curves.kl.sel(size=0)) < 1e-6).all() and (curves.l2.sel(size=90) > 0).all()
+
+
+def test_walks_start_at_the_base_and_follow_its_next_tokens(setting, dictionary, suffix):
+    found = walks(setting, dictionary)
+    assert list(found.kind.values) == list(KINDS)
+    assert (np.abs(found.kl.isel(size=0)) < 1e-6).all() and (found.l2.isel(size=0) < 1e-4).all()
+    with torch.no_grad():
+        probabilities = suffix(suffix.base[:, None]).logits[:, 0].softmax(-1)
+    start = found.isel(size=0).sel(mode="sphere", kind="random")
+    expected = probabilities.gather(1, torch.as_tensor(start.token.values))
+    np.testing.assert_allclose(start.probability, expected, atol=1e-5)
+    assert (start.token.values == probabilities.argmax(-1)[:, None].numpy()).any(1).all()
