@@ -398,7 +398,7 @@ glue("answer", f"In {setting.model.description}, with the dictionary {sae.name} 
      f"real-other ones {medians['sphere']['real-other']:.1f}° (prediction on directions: {nine['verdict']}; that single latents are the most sensitive: "
      f"{ten['verdict']}).", display=False)
 glue("sae_name", sae.name, display=False)
-glue("sae_kind", "It is no SAE but a control, because none is known for this model and layer." if sae.name == "principal components" else "", display=False)
+glue("sae_kind", "It is no SAE but a control, because none is known for this model and layer." if sae.name == "principal-components" else "", display=False)
 glue("n_prompts_used", setting.n_prompts, display=False)
 glue("n_documents_used", len(np.unique(setting.documents)), display=False)
 glue("n_few_used", few.n_prompts, display=False)

@@ -329,8 +329,11 @@ def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PR
         (root / parameters["results_dir"]).mkdir(parents=True, exist_ok=True)
         used = root / "_build" / "run" / f"{name}.results"
         used.unlink(missing_ok=True)
-        os.environ[USED] = str(used)
-        nb = execute(root / "notebooks" / f"{name}.py", parameters, root / "_build" / "run", root)
+        os.environ[USED] = str(used)  # for the kernel
+        try:
+            nb = execute(root / "notebooks" / f"{name}.py", parameters, root / "_build" / "run", root)
+        finally:
+            del os.environ[USED]
         try:
             finalise(nb, key=key, profile=parameters["profile"], parameters=parameters, results=_shown(used))
         except BookError as error:

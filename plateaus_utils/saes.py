@@ -21,7 +21,7 @@ from .models import LanguageModel
 SHIPPED = PROJECT / "saes"
 """The SAEs of the embedded model that come with this package, in SAELens' folder format."""
 
-PRINCIPAL = "principal components"
+PRINCIPAL = "principal-components"
 
 SEED = 0
 """Of the training of these SAEs, and of the fresh weights of the untrained network that one was trained on."""

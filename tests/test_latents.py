@@ -16,7 +16,7 @@ from plateaus_utils.saes import Dictionary
 def dictionary(setting):
     """No SAE comes with the package for the tiny model: the principal components stand in."""
     (found,) = latents.dictionaries(setting)
-    assert found.name == "principal components"
+    assert found.name == "principal-components"
     return found
 
 
@@ -179,7 +179,7 @@ def test_encoder_counts_codes_of_each_sort(setting, dictionary):
 
 def test_untrained_control_uses_the_untrained_networks_own_activations(setting):
     fresh, control = latents.untrained_control(setting)
-    assert "untrained" in fresh.model.name and control.name == "principal components"
+    assert "untrained" in fresh.model.name and control.name == "principal-components"
     curves = latents.relative_curves(fresh, control, "test")
     assert (np.abs(curves.kl.sel(size=0)) < 1e-6).all() and (curves.l2.sel(size=90) > 0).all()
 
