@@ -276,8 +276,9 @@ tables.extreme_latents(single, per_latent)
 # %% [markdown]
 # ## Control: an SAE of an untrained network
 #
-# The same network with fresh weights, and an SAE of the same size trained on it. Its absolute KL may never reach a threshold, so the angle at which a
-# curve reaches half of its own value at 90° is compared, by L2 at the last block.
+# The same network with fresh weights, and the dictionary that is named below: an SAE of the same size trained on it where one comes with the book,
+# its principal components otherwise. Its absolute KL may never reach a threshold, so the angle at which a curve reaches half of its own value at 90°
+# is compared, by L2 at the last block.
 
 # %%
 fresh, fresh_sae = latents.untrained_control(few)

@@ -317,7 +317,7 @@ def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limi
         axes[0, 1].plot(place + spread, values, "o", markersize=2.6, alpha=0.5, color=KIND_COLORS.get(str(member)))
         axes[0, 1].plot([place - 0.28, place + 0.28], [np.median(values)] * 2, color=COLORS["black"])
     axes[0, 1].axhline(0, color=COLORS["grey"], linewidth=1)
-    axes[0, 1].set(xticks=range(len(others)), xticklabels=others, ylabel=f"{reference} minus other: {xlabel}")
+    axes[0, 1].set(xticks=range(len(others)), xticklabels=others, ylabel=f"{reference} minus other")
     axes[0, 1].tick_params(axis="x", labelrotation=20 if len(others) > 2 else 0)
     axes[0, 0].legend(fontsize=7, loc="upper right")
     return figure

@@ -67,7 +67,7 @@ def columns_table(columns: dict[str, dict[str, Interval]], spec: str = ".2f") ->
     """Named columns of named intervals as a table of text."""
     return pd.DataFrame(
         {name: {row: f"{value:{spec}}" for row, value in column.items()} for name, column in columns.items()}
-    )
+    ).fillna("")
 
 
 def untrained_table(half_way: dict[tuple[str, str, str], Interval]) -> pd.DataFrame:
