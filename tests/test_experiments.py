@@ -387,7 +387,7 @@ def test_pair_paths_leave_one_end_and_arrive_at_the_other(setting):
     # Invariant: the distance from the start is 0 at the start; at the end, that from the end is.
     found = plateaus.pair_paths(setting, "test_pairs")
     assert found.from_start.dims == ("prompt", "interpolation", "read", "t")
-    assert found.from_start.shape == (10, 1, 2, 50)
+    assert found.from_start.shape == (10, 2, 2, 50)
     span = found.from_start.isel(t=-1)
     assert (found.from_start.isel(t=0) <= 1e-5 * span + 1e-5).all()
     assert (found.from_end.isel(t=-1) <= 1e-5 * span + 1e-5).all()

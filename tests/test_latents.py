@@ -158,7 +158,7 @@ def test_ablation_takes_just_one_latents_part_away(setting, dictionary, suffix):
 
 def test_single_latents_know_their_tokens(setting, dictionary):
     single = latents.single_latents(setting, dictionary)
-    codes = dictionary.encode(setting.other_activations)[:, single.latent.values]
+    codes = dictionary.encode(setting.other_activations)[:, torch.tensor(single.latent.values)]
     last = setting.others.tokens[:, -1]
     for i in range(5):
         active = codes[:, i] > 0
