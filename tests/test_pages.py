@@ -64,5 +64,6 @@ def test_triangle_carries_angles_and_what_is_censored():
         {"threshold": ("point", [40.0, np.nan, 55.5])}, coords={"weight": (("point", "corner"), np.eye(3))}
     )
     html = pages.triangle(section, ("real", "a", "b"))
-    assert carried(html, "triangle") == {"weights": np.eye(3).tolist(), "values": [40.0, None, 55.5], "labels": ["real", "a", "b"]}
+    data = carried(html, "triangle")
+    assert data == {"weights": np.eye(3).tolist(), "values": [40.0, None, 55.5], "labels": ["real", "a", "b"]}
     assert "src=" not in html.data  # the landscape on the same page brings the script

@@ -1,7 +1,7 @@
 """Tie each chapter's page, made from executed/NAME.ipynb, to its source, notebooks/NAME.py; and small corrections.
 
-A line under the title offers both files for download, with the results that the chapter shows, and the theme's edit and Binder links lead to the script,
-because the executed notebook is not in the repository.
+A line under the title offers both files for download, with the results that the chapter shows, and the theme's edit and
+Binder links lead to the script, because the executed notebook is not in the repository.
 """
 
 import json
