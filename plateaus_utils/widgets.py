@@ -131,7 +131,7 @@ class Explorer:
 
     def __init__(self, setting: Setting, dictionary: Dictionary, text: str):
         self.walker = Walker(setting, dictionary)
-        wide = {"style": {"description_width": "90px"}, "layout": ipw.Layout(width="32em")}
+        wide = {"style": {"description_width": "110px"}, "layout": ipw.Layout(width="32em")}
         self.fields = {
             "text": ipw.Text(text, description="prompt", continuous_update=False, **wide),
             "kind": ipw.Dropdown(options=KINDS, description="direction", **wide),

@@ -11,12 +11,14 @@ os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="plateaus-tests-")
 
 import atexit
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 import pytest
 import torch
 import transformers
+from playwright.sync_api import Browser, sync_playwright
 
 from plateaus_utils import models
 from plateaus_utils.experiments import prepare
@@ -145,3 +147,23 @@ def refused():
             assert word in message, message
 
     return expect
+
+
+# The browser ----------------------------------------------------------------------------------------------------------
+
+
+def refuse(reason: str) -> None:
+    """Skip for want of something that a bare machine need not have, or fail where REQUIRE_BROWSER=1 demands it."""
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        refuse("chromium is not installed; `apt-get install chromium` brings it")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])

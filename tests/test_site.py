@@ -4,15 +4,15 @@ Where one of them is missing these tests are skipped, or fail if REQUIRE_BROWSER
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from conftest import refuse
+from playwright.sync_api import Browser, Page
 
 from plateaus_utils.files import PROJECT
 from plateaus_utils.results import load
@@ -21,29 +21,15 @@ from plateaus_utils.site import pages_of, site_problems
 SITE = PROJECT / "_build" / "html"
 SCREENSHOTS = PROJECT / "_build" / "screenshots"
 PAGES = [str(path.relative_to(SITE)) for path in pages_of(SITE)]
-CHROMIUM = shutil.which("chromium")
+CHAPTERS = [name for name in PAGES if name.startswith("executed/")]
 
 DESKTOP, PHONE = 1280, 390
-
-
-def refuse(reason: str) -> None:
-    if os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def site() -> None:
     if not PAGES:
         refuse("there is no built site; `make book` builds it")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        refuse("chromium is not installed; `apt-get install chromium` brings it")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
 
 
 def visit(browser: Browser, name: str, width: int) -> tuple[Page, list[str]]:
@@ -189,7 +175,7 @@ def test_site_and_its_pages_are_small():
     assert max((path.stat().st_size for path in files if path.suffix == ".html"), default=0) <= 3e6
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("executed/")])
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_chapter_offers_its_notebook_and_script(browser, name):
     page, _ = visit(browser, name, DESKTOP)
     offered = page.eval_on_selector_all(".chapter-downloads a", "all => all.map(a => a.getAttribute('href'))")
@@ -200,3 +186,23 @@ def test_chapter_offers_its_notebook_and_script(browser, name):
     assert names == [f"{stem}.ipynb", f"{stem}.py", *(Path(path).name for path in record["results"])]
     for link in offered:
         assert (SITE / "executed" / link).resolve().is_file()
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """A folder outside the checkout, where a reader runs what was downloaded."""
+    return tmp_path_factory.mktemp("reader")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_downloaded_notebook_runs_at_smoke_size(name, reader):
+    stem = Path(name).stem
+    (offered,) = (SITE / "_downloads").rglob(f"{stem}.ipynb")
+    command = [sys.executable, "-m", "papermill", offered, f"{stem}.ipynb", "-f", PROJECT / "profiles" / "smoke.yaml"]
+    run = subprocess.run(
+        [*command, "-p", "results_dir", reader / "results", "-k", "python3"],
+        cwd=reader, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    cells = json.loads((reader / f"{stem}.ipynb").read_text())["cells"]
+    assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
