@@ -4,7 +4,7 @@ PROFILE ?= quick
 SET ?=
 BIN := .venv/bin
 
-.PHONY: book test lab serve bench sae clean
+.PHONY: book test lab serve pdf bench sae clean
 
 book: .venv/.installed  ## run every chapter, build the site: make book PROFILE=quick SET="layer=5 n_prompts=200"
 	$(BIN)/python -m plateaus_utils.book --profile $(PROFILE) $(if $(SET),--set $(SET))
@@ -18,6 +18,9 @@ lab: .venv/.installed  ## JupyterLab, with the scripts in notebooks/ opened as n
 
 serve:  ## the built site at http://127.0.0.1:8000
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+pdf: .venv/.installed  ## the built site as one PDF, printed by chromium
+	$(BIN)/python -m plateaus_utils.pdf
 
 bench: .venv/.installed  ## perturbations per second on this machine
 	$(BIN)/python -m plateaus_utils.bench

@@ -21,6 +21,7 @@
 # | `make book PROFILE=gpt2` | the report's own setting: GPT-2 small on OpenWebText; needs the Hugging Face hub once |
 # | `make book PROFILE=smoke` | a tiny random model, to check the software in minutes; its numbers mean nothing |
 # | `make lab` | JupyterLab with the chapters as notebooks and the live explorer |
+# | `make pdf` | prints the built site into one PDF, with Debian's `chromium` |
 # | `make sae` | trains the SAEs that `saes/` lacks |
 #
 # A profile is a file in `profiles/` with values for the parameters that the chapters declare. Unknown names and wrong types are

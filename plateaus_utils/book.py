@@ -76,12 +76,16 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\
 
 def chapters(root: Path = PROJECT) -> list[str]:
     """Names of the notebooks that `_toc.yml` lists under `executed/`, in reading order."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    names = [entry.removeprefix("executed/") for entry in _toc_files(toc) if entry.startswith("executed/")]
+    names = [page.removeprefix("executed/") for page in toc_pages(root) if page.startswith("executed/")]
     for name in names:
         if not (root / "notebooks" / f"{name}.py").is_file():
             raise ParameterError(f"_toc.yml lists executed/{name}, but there is no notebooks/{name}.py.")
     return names
+
+
+def toc_pages(root: Path = PROJECT) -> list[str]:
+    """Every page that `_toc.yml` lists, in reading order."""
+    return list(_toc_files(yaml.safe_load((root / "_toc.yml").read_text())))
 
 
 def _toc_files(node: Any) -> Iterator[str]:

@@ -266,10 +266,8 @@ def built(dictionary: Dictionary, activations: torch.Tensor, structured: bool, r
     for i, code in enumerate(codes):
         active = torch.nonzero(code > 0).flatten()
         active = active[code[active].argsort(descending=True)]
-        if structured:
-            chosen = _alike(rows, alive, active, int(new_tops[i]))
-        else:
-            chosen = pick(alive[None], len(active), rng)[0]
+        top = int(new_tops[i])
+        chosen = _alike(rows, alive, active, top) if structured else pick(alive[None], len(active), rng)[0]
         found[i, chosen] = code[active]
     return dictionary.decode(found)
 

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
 from conftest import refuse
 from playwright.sync_api import Browser, Page
+from pypdf import PdfReader
 
+from plateaus_utils.book import toc_pages
 from plateaus_utils.files import PROJECT
 from plateaus_utils.results import load
 from plateaus_utils.site import pages_of, site_problems
@@ -206,3 +209,18 @@ def test_downloaded_notebook_runs_at_smoke_size(name, reader):
     assert run.returncode == 0, run.stderr[-2000:]
     cells = json.loads((reader / f"{stem}.ipynb").read_text())["cells"]
     assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
+
+
+def test_pdf_holds_every_page_under_its_heading(tmp_path):
+    pages = [page for page in toc_pages() if page != "book/api"]  # the longest, and like the others
+    # Playwright runs one browser in a process; the suite's own is in this one.
+    code = "import sys; from pathlib import Path; from plateaus_utils.pdf import print_pages, SITE; "
+    code += "print_pages(SITE, sys.argv[2:], Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "book.pdf", *pages], check=True)
+    printed = PdfReader(tmp_path / "book.pdf")
+    soups = [BeautifulSoup((SITE / f"{page}.html").read_text(), "html.parser") for page in pages]
+    titles = [soup.select_one(".bd-article h1").get_text().rstrip("#").strip() for soup in soups]
+    assert [item.title for item in printed.outline] == titles
+    for item, title in zip(printed.outline, titles, strict=True):
+        text = printed.pages[printed.get_destination_page_number(item)].extract_text()
+        assert title.split(". ")[-1].split()[0] in text
