@@ -25,7 +25,7 @@ pdf: .venv/.installed  ## the built site as one PDF, printed by chromium
 bench: .venv/.installed  ## perturbations per second on this machine
 	$(BIN)/python -m plateaus_utils.bench
 
-sae: .venv/.installed  ## train the SAEs that saes/ lacks (about two hours); needs NLTK's corpora, see README
+sae: .venv/.installed  ## train the SAEs that saes/ lacks (about an hour on two cores); needs NLTK's corpora, see README
 	$(BIN)/python -m plateaus_utils.sae_training
 
 clean:  ## removes what a run of the book generates, but keeps results/ and .venv, which take long to make again

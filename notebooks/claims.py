@@ -46,6 +46,12 @@ for claim in collected:
 glue("verdict_counts", "In this run: " + ", ".join(f"{n} {verdict}" for verdict, n in counted.items()) + ".", display=False)
 
 # %% [markdown]
+# ## The report's own statements, at a glance
+
+# %% tags=["remove-input"]
+Markdown(claims.glance(collected))
+
+# %% [markdown]
 # ## Tested here
 
 # %% tags=["remove-input"]

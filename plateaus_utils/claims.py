@@ -273,17 +273,17 @@ def evaluate(claim: str, parts: Sequence[Part], figure: str) -> dict:
         figure: `page#label` of the figure that shows it, the page without its suffix.
     """
     published = PUBLISHED[claim]
-    headline = parts[0]
+    first = parts[0].interval
     needed = [part.prompts_needed for part in parts if part.verdict == OPEN and part.prompts_needed]
     return {
         "id": claim,
         "statement": published.statement,
         "source": published.source,
         "published": published.value,
-        "value": headline.interval.value,
-        "interval": [headline.interval.low, headline.interval.high],
-        "unit": headline.unit,
-        "n": headline.interval.n,
+        "value": first.value,
+        "interval": [first.low, first.high],
+        "unit": parts[0].unit,
+        "n": first.n,
         "verdict": combined([part.verdict for part in parts if part.verdict]),
         "prompts_needed": max(needed) if needed else None,
         "figure": figure,
@@ -367,15 +367,27 @@ def number(part: dict, spec: str = ".2f") -> str:
     return f"{one(part['value'])} [{one(part['low'])}, {one(part['high'])}]"
 
 
+def headline(claim: dict) -> str:
+    """Name, value, interval and unit of the first part of a tested claim."""
+    first = claim["parts"][0]
+    return f"{first['name']} {number(first)} {first['unit']}".strip()
+
+
 def brief(claim: dict) -> str:
     """Verdict and headline number of a claim in one line."""
     if claim["verdict"] == NOT_TESTED:
         return f"{NOT_TESTED}: {claim['reason']}"
-    headline = claim["parts"][0]
-    return (
-        f"{claim['verdict']}: {headline['name']} {number(headline)} {headline['unit']}".strip()
-        + f" (n = {headline['n']})"
+    return f"{claim['verdict']}: {headline(claim)} (n = {claim['n']})"
+
+
+def glance(collected: Sequence[dict]) -> str:
+    """The report's own statements with verdict and headline number, a row each, as a Markdown table."""
+    rows = "\n".join(
+        f"| {c['id']} | {c['statement']} | {c['verdict']} | {headline(c) if c['parts'] else c['reason']} |"
+        for c in collected
+        if c["id"].startswith("(")
     )
+    return f"| | the report's statement | verdict | first number [95 %] |\n| --- | --- | --- | --- |\n{rows}\n"
 
 
 def table(evaluated: Sequence[dict]) -> pd.DataFrame:

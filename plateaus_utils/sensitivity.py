@@ -153,9 +153,10 @@ def find_thresholds(
 ) -> Thresholds:
     """Smallest size at which an effect reaches `level` along each direction, all directions at once.
 
-    Every direction walks up the grid to its first crossing there, then its bracket is narrowed by the secant of the
-    square root of the effect (a smooth divergence is quadratic at its minimum, so its root is nearly straight), aimed
-    just past the root on the longer side, and by bisection every third time, until it is 2·tolerance wide.
+    Every direction walks up the grid to its first crossing there, past sizes at which even growth with the fourth power
+    of the size would not reach the level. Then its bracket is narrowed by the secant of the square root of the effect (a
+    smooth divergence is quadratic at its minimum, so its root is nearly straight), aimed just past the root on the longer
+    side, and by bisection every third time, until it is 2·tolerance wide.
 
     Args:
         effect: points [m, n, d_model] and the indices [m] of the prompts they belong to -> effects [m, n].
@@ -184,8 +185,9 @@ def find_thresholds(
         active = torch.where(bracketed, high - low > 2 * tolerance, low < steps[-1])
         if not active.any():
             break
-        ahead = steps[torch.searchsorted(steps, low, right=True).clamp_max(len(steps) - 1)]
-        size = torch.where(bracketed, _inside(low, high, at_low, at_high, refinements, tolerance), ahead)
+        size = torch.where(
+            bracketed, _inside(low, high, at_low, at_high, refinements, tolerance), _ahead(steps, low, at_low, root_level)
+        )
         value = _evaluate(effect, path, bases, directions, size, active).sqrt() - root_level
         reached = active & (value >= 0)
         missed = active & (value < 0)
@@ -197,6 +199,20 @@ def find_thresholds(
     return Thresholds(torch.where(high.isfinite(), crossing, torch.nan), tries)
 
 
+FARTHEST = 3.0
+
+
+def _ahead(steps, low, at_low, root_level) -> torch.Tensor:
+    """The next size of the grid; or a later one, the last that growth with the fourth power does not take to the level.
+
+    Never more than FARTHEST times the size: an effect near the noise floor says nothing about how it grows.
+    """
+    growth = (root_level / (at_low + root_level).clamp_min(1e-12)).sqrt().clamp(1, FARTHEST)
+    following = torch.searchsorted(steps, low, right=True)
+    far = torch.searchsorted(steps, low * growth, right=True) - 1
+    return steps[torch.maximum(following, far).clamp_max(len(steps) - 1)]
+
+
 def _inside(low, high, at_low, at_high, refinements, tolerance) -> torch.Tensor:
     """The next size to try strictly inside each bracket."""
     secant = low + (high - low) * (-at_low / (at_high - at_low))
@@ -206,9 +222,22 @@ def _inside(low, high, at_low, at_high, refinements, tolerance) -> torch.Tensor:
     return torch.where(refinements % 3 == 2, (low + high) / 2, guess)
 
 
+POINTS_TOGETHER = 256
+"""Points of a search that make a batch of their own: enough for matrix multiplication at nearly full speed."""
+
+
 def _evaluate(effect, path, bases, directions, size, active) -> torch.Tensor:
-    """Effects at one size for each active direction; prompts without any are left out, the others padded to the most active."""
-    prompts = torch.nonzero(active.any(1)).flatten()
+    """Effects at one size for each active direction, of prompts with about as many active directions together."""
+    whole = torch.zeros_like(size)
+    n_active = active.sum(1)
+    prompts = n_active.argsort(stable=True)[(n_active == 0).sum() :]
+    for group in prompts.chunk(max(1, int(n_active.sum()) // POINTS_TOGETHER)):
+        whole[group] = _evaluate_group(effect, path, bases, directions, size, active, group)
+    return whole
+
+
+def _evaluate_group(effect, path, bases, directions, size, active, prompts) -> torch.Tensor:
+    """Effects [m, n_directions] of some prompts; those with fewer active directions than others are padded."""
     some = active[prompts]
     order = torch.argsort(some.int(), dim=1, descending=True, stable=True)[:, : int(some.sum(1).max())]
     chosen = torch.gather(directions[prompts], 1, order[..., None].expand(-1, -1, directions.shape[-1]))
@@ -217,6 +246,4 @@ def _evaluate(effect, path, bases, directions, size, active) -> torch.Tensor:
     values = effect(points, prompts).double().clamp_min(0)  # rounding may leave a zero divergence just below it
     if not values.isfinite().all():
         raise ActivationError("The effect of a perturbation is not finite; run the model in float32.")
-    whole = torch.zeros_like(size)
-    whole[prompts] = torch.zeros_like(size[prompts]).scatter(1, order, values)
-    return whole
+    return torch.zeros_like(size[prompts]).scatter(1, order, values)

@@ -4,6 +4,7 @@ Where one of them is missing these tests are skipped, or fail if REQUIRE_BROWSER
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,21 @@ def test_downloaded_notebook_runs_at_smoke_size(name, reader):
     assert run.returncode == 0, run.stderr[-2000:]
     cells = json.loads((reader / f"{stem}.ipynb").read_text())["cells"]
     assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
+
+
+def test_readme_states_what_the_book_found():
+    record = json.loads((PROJECT / "executed" / "claims.ipynb").read_text())["metadata"]["plateaus"]
+    if record["parameters"]["results_dir"] != "results/quick":
+        pytest.skip("README is about the default profile, this site is not")
+    found = json.loads((PROJECT / "results" / "quick" / "claims.json").read_text())
+    readme = (PROJECT / "README.md").read_text()
+    stated = re.findall(r"^\| (\([ivx]+\)) \| (.+) \| (.+) \| (.+) \|$", readme, re.MULTILINE)
+    own = [claim for claim in found if claim["id"].startswith("(")]
+    assert [row[:3] for row in stated] == [(claim["id"], claim["statement"], claim["verdict"]) for claim in own]
+    for claim, row in zip(own, stated, strict=True):
+        value, low, high = map(float, re.search(r"(\S+) \[(\S+), (\S+)\]", row[3]).groups())
+        assert claim["parts"][0]["name"] in row[3]
+        assert claim["value"] == pytest.approx(value, abs=0.006 + 0.1 * (high - low))  # another machine's rounding
 
 
 def test_pdf_holds_every_page_under_its_heading(tmp_path):

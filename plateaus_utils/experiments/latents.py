@@ -486,9 +486,9 @@ def untrained_control(setting: Setting) -> tuple[Setting, Dictionary]:
 
 
 def relative_curves(setting: Setting, dictionary: Dictionary, name: str) -> xr.Dataset:
-    """KL and L2 [prompt, kind, direction, size] along active latents, random and real-other directions, in sphere mode."""
-    draws = setting.draws(2)
-    vectors = {"active": latent_vectors(setting, dictionary)["active"]}
+    """KL and L2 [prompt, kind, direction, size] along an active latent, a random and a real-other direction, in sphere mode."""
+    draws = setting.draws(1)
+    vectors = {"active": latent_vectors(setting, dictionary, 1)["active"]}
     vectors |= {kind: directions(kind, setting.base_activations, draws) for kind in ("random", "real-other")}
     kinds, grid = list(vectors), torch.tensor(UNTRAINED_SIZES, dtype=torch.float32)
 

@@ -21,6 +21,12 @@ PROMPTS_PER_SUFFIX = 32
 PROMPTS_PER_SEARCH = 64
 """The same for a threshold search, which asks for few points of each prompt at a time."""
 
+CURVE_SIZES = {
+    "sphere": np.concatenate([np.arange(0, 90, 7.5), np.arange(90, 181, 15)]),
+    "straight": np.linspace(0, 2, 13),
+}
+"""Sizes of the curves of several effects: degrees, and norms of the base."""
+
 GRIDS = {"sphere": np.arange(7.5, 180.1, 7.5), "straight": np.arange(0.1, 2.01, 0.1)}
 """Sizes at which the threshold search looks for its bracket; the last is the limit beyond which a size is censored."""
 
@@ -197,7 +203,8 @@ def in_chunks(
 
     @functools.wraps(compute)  # so that the module that defines `compute` is part of the result's key
     def with_suffix(chunk: slice) -> xr.Dataset:
-        return compute(Suffix(model, setting.bases.tokens[chunk], setting.hook_name, positions), chunk)
+        tokens = tuple(map(tuple, setting.bases.tokens[chunk].tolist()))
+        return compute(_suffix(model, tokens, setting.hook_name, tuple(positions)), chunk)
 
     result = resumed(
         setting.folder,
@@ -208,3 +215,19 @@ def in_chunks(
         with_suffix,
     )
     return result.assign_coords(document=("prompt", setting.documents))
+
+
+KEPT_TOKENS = 1024
+"""Suffixes of more tokens are not kept: memory must not grow with the length of the prompts."""
+
+
+def _suffix(model: LanguageModel, tokens: tuple[tuple[int, ...], ...], hook_name: str, positions: tuple[int, ...]) -> Suffix:
+    if len(tokens) * len(tokens[0]) > KEPT_TOKENS:
+        return Suffix(model, torch.tensor(tokens), hook_name, positions)
+    return _kept_suffix(model, tokens, hook_name, positions)
+
+
+@functools.lru_cache(maxsize=12)
+def _kept_suffix(model, tokens, hook_name, positions) -> Suffix:
+    """Kept, because a chapter continues the same chunks of prompts in one experiment after the other."""
+    return Suffix(model, torch.tensor(tokens), hook_name, positions)

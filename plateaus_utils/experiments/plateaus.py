@@ -12,11 +12,10 @@ from ..models import LanguageModel
 from ..patching import Suffix
 from ..paths import linear_pair, slerp_pair
 from ..results import resumed
-from .measuring import curves, in_chunks, threshold_sizes
+from .measuring import CURVE_SIZES, curves, in_chunks, threshold_sizes
 from .setting import Setting
 
 PLATEAU_BASES = ("real", "random", "naive")
-PLATEAU_SIZES = {"sphere": np.linspace(0, 180, 25), "straight": np.linspace(0, 2, 25)}
 
 
 def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> xr.Dataset:
@@ -29,7 +28,7 @@ def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> x
     found = []
     for pairing, bases in (("targets", PLATEAU_BASES), ("directions", PLATEAU_BASES[1:])):
         options = {"bases": bases, "mode": mode, "n_directions": n_directions, "pairing": pairing}
-        curve = curves(setting, f"plateau_curves_{mode}_{pairing}", sizes=PLATEAU_SIZES[mode], **options)
+        curve = curves(setting, f"plateau_curves_{mode}_{pairing}", sizes=CURVE_SIZES[mode], **options)
         found.append(curve.merge(threshold_sizes(setting, f"plateau_thresholds_{mode}_{pairing}", **options)))
     targets, directions = found
     # From the real base the two are the same.

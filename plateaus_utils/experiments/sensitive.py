@@ -9,12 +9,11 @@ from ..directions import directions
 from ..effects import measure
 from ..patching import Suffix
 from ..paths import MODES, linear_pair
-from .measuring import CURVE_EFFECTS, curves, in_chunks, threshold_sizes
+from .measuring import CURVE_EFFECTS, CURVE_SIZES, curves, in_chunks, threshold_sizes
 from .plateaus import pair_paths
 from .setting import Setting, same_token_index
 
 KINDS = ("random", "real-other", "naive", "random mixture", "real mixture")
-SIZES = {"sphere": np.linspace(0, 180, 25), "straight": np.linspace(0, 2, 13)}
 SPHERE_EXTRA = ("random deviation", "real deviation", "towards mean")
 STRAIGHT_EXTRA = ("naive minus base", "minus base")
 
@@ -22,7 +21,7 @@ STRAIGHT_EXTRA = ("naive minus base", "minus base")
 def direction_curves(setting: Setting, mode: str) -> xr.Dataset:
     """Effects along all kinds of direction from real bases :cite:p:`heimersheim2024plateaus`, both ways of KL once."""
     effects = (*CURVE_EFFECTS, "kl_reverse") if mode == "sphere" else CURVE_EFFECTS
-    result = curves(setting, f"direction_curves_{mode}", kinds=KINDS, mode=mode, sizes=SIZES[mode], effects=effects)
+    result = curves(setting, f"direction_curves_{mode}", kinds=KINDS, mode=mode, sizes=CURVE_SIZES[mode], effects=effects)
     return result.isel(base=0, drop=True)
 
 
@@ -82,14 +81,14 @@ def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
     One direction of each kind. A real-other path in straight mode comes close to its own target; others stay off.
     """
     base, draws = setting.base_activations, setting.draws(2)
-    grid = torch.tensor(SIZES[mode], dtype=torch.float32)
+    grid = torch.tensor(CURVE_SIZES[mode], dtype=torch.float32)
     found = []
     for kind in KINDS:
         points = MODES[mode](base, directions(kind, base, draws)[:, 0], grid)
         nearest = torch.stack([torch.cdist(p, setting.other_activations).min(-1).values for p in points])
         found.append(nearest / base.norm(dim=-1, keepdim=True))
     values = torch.stack(found, 1).numpy()
-    return xr.DataArray(values, dims=("prompt", "kind", "size"), coords={"kind": list(KINDS), "size": SIZES[mode]})
+    return xr.DataArray(values, dims=("prompt", "kind", "size"), coords={"kind": list(KINDS), "size": CURVE_SIZES[mode]})
 
 
 def arrival_angles(setting: Setting) -> np.ndarray:
