@@ -49,33 +49,37 @@ def measure(
         )
     known = isinstance(references, Readout)
     compared = suffix.base.unsqueeze(1) if references is None else references
-    n_references = compared.logits.shape[1] if known else compared.shape[1]
+    n_references = 0 if known else compared.shape[1]
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for part in suffix.batches(points.shape[1]):
         batch = points[:, part].to(suffix.base)
-        readout = compared.followed_by(suffix(batch)) if known else suffix(torch.cat([compared.to(batch), batch], 1))
+        if known:
+            reference, readout = references, suffix(batch)
+        else:
+            both = suffix(torch.cat([compared.to(batch), batch], 1))
+            reference, readout = both.of_points(slice(n_references)), both.of_points(slice(n_references, None))
         for name in names:
-            found[name].append(_effect(name, readout, n_references).float().cpu())
+            found[name].append(_effect(name, reference, readout).float().cpu())
     whole = {name: torch.cat(parts, 2) for name, parts in found.items()}
     return {name: values[:, 0] for name, values in whole.items()} if references is None else whole
 
 
-def _effect(name: str, readout: Readout, n_references: int) -> torch.Tensor:
-    """One effect [n_prompts, n_references, n_points]; the first points of the read-out are the references."""
+def _effect(name: str, reference: Readout, readout: Readout) -> torch.Tensor:
+    """One effect [n_prompts, n_references, n_points]."""
     if name in _LOGIT_EFFECTS:
         # Prompt by prompt, so that the temporaries over the vocabulary stay in the processor's cache.
         function = _LOGIT_EFFECTS[name]
         return torch.stack(
             [
-                torch.stack([function(logits[i : i + 1], logits[n_references:]) for i in range(n_references)])
-                for logits in readout.logits
+                torch.stack([function(base, perturbed) for base in bases.split(1)])
+                for bases, perturbed in zip(reference.logits, readout.logits, strict=True)
             ]
         )
-    late = readout.normalized if name.endswith("normalized") else readout.resid_post
-    perturbed, reference = late[:, None, n_references:], late[:, :n_references, None]
+    late = "normalized" if name.endswith("normalized") else "resid_post"
+    perturbed, base = getattr(readout, late)[:, None], getattr(reference, late)[:, :, None]
     if name.startswith("l2"):
-        return (perturbed - reference).norm(dim=-1)
-    return torch.cosine_similarity(perturbed, reference, dim=-1)
+        return (perturbed - base).norm(dim=-1)
+    return torch.cosine_similarity(perturbed, base, dim=-1)
 
 
 def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tensor:
@@ -85,8 +89,7 @@ def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tenso
     no term is negative and nothing large cancels, so that values far below float32's resolution of the logits remain.
     """
     logits_p, logits_q = logits_p.float(), logits_q.float()
-    log_p = logits_p.log_softmax(-1)
-    p = log_p.exp()
+    p = logits_p.softmax(-1)
     z = logits_q - logits_p
     z = z - (p * z).sum(-1, keepdim=True)
     overflows = z.amax(-1) > 60
@@ -94,7 +97,8 @@ def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tenso
         return torch.log1p((p * (z.expm1() - z)).sum(-1))
     near = torch.log1p((p * (z.clamp_max(60).expm1() - z)).sum(-1))
     # Where the exponential would overflow, the divergence is large enough for a formula that loses what is small.
-    return torch.where(overflows, torch.logsumexp(log_p + z, -1).clamp_min(0), near)
+    far = torch.logsumexp(logits_p.log_softmax(-1) + z, -1).clamp_min(0)
+    return torch.where(overflows, far, near)
 
 
 _LOGIT_EFFECTS = {

@@ -11,6 +11,8 @@ forward pass before it is used.
 
 import copy
 import inspect
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from .errors import ActivationError, ModelError
 from .models import LanguageModel
 
-ROWS = 512
+ROWS = 1024
 """Rows (points times recomputed positions) of one batch: large enough for matrix multiplication at full speed."""
 
 TOLERANCE = 1e-3
@@ -44,10 +46,9 @@ class Readout:
         """The rows of some prompts, by index."""
         return Readout(self.logits[prompts], self.resid_post[prompts], self.normalized[prompts])
 
-    def followed_by(self, other: "Readout") -> "Readout":
-        """These points, then those of another run of the same prompts."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Readout(*(torch.cat(pair, 1) for pair in pairs))
+    def of_points(self, points: slice) -> "Readout":
+        """Some of the points."""
+        return Readout(self.logits[:, points], self.resid_post[:, points], self.normalized[:, points])
 
 
 class Suffix:
@@ -125,9 +126,10 @@ class Suffix:
         return chosen
 
     def batches(self, n_points: int) -> Iterator[slice]:
-        """Slices of the points axis that fill batches of about ROWS rows."""
-        step = max(1, ROWS // (self.n_prompts * self.n_recomputed))
-        return (slice(i, min(i + step, n_points)) for i in range(0, n_points, step))
+        """Slices of the points axis, as even as possible, for batches of at most ROWS rows (or of one point each)."""
+        n_batches = math.ceil(n_points / max(1, ROWS // (self.n_prompts * self.n_recomputed)))
+        edges = [n_points * i // max(1, n_batches) for i in range(n_batches + 1)]
+        return (slice(start, end) for start, end in itertools.pairwise(edges))
 
     def derivative(self, points: torch.Tensor, tangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits at `points` and their directional derivative along `tangents`, by forward-mode differentiation."""

@@ -222,28 +222,25 @@ def _inside(low, high, at_low, at_high, refinements, tolerance) -> torch.Tensor:
     return torch.where(refinements % 3 == 2, (low + high) / 2, guess)
 
 
-POINTS_TOGETHER = 256
-"""Points of a search that make a batch of their own: enough for matrix multiplication at nearly full speed."""
-
-
 def _evaluate(effect, path, bases, directions, size, active) -> torch.Tensor:
-    """Effects at one size for each active direction, of prompts with about as many active directions together."""
-    whole = torch.zeros_like(size)
+    """Effects [n_prompts, n_directions] at one size for each active direction, 0 for others.
+
+    Points of one prompt share what precedes the patch, so they run side by side: in groups of one width, of which a prompt
+    has as many as it needs, the last one padded. The width weighs padding against a group's own cost, about that of a point.
+    """
     n_active = active.sum(1)
-    prompts = n_active.argsort(stable=True)[(n_active == 0).sum() :]
-    for group in prompts.chunk(max(1, int(n_active.sum()) // POINTS_TOGETHER)):
-        whole[group] = _evaluate_group(effect, path, bases, directions, size, active, group)
-    return whole
-
-
-def _evaluate_group(effect, path, bases, directions, size, active, prompts) -> torch.Tensor:
-    """Effects [m, n_directions] of some prompts; those with fewer active directions than others are padded."""
-    some = active[prompts]
-    order = torch.argsort(some.int(), dim=1, descending=True, stable=True)[:, : int(some.sum(1).max())]
-    chosen = torch.gather(directions[prompts], 1, order[..., None].expand(-1, -1, directions.shape[-1]))
-    sizes = torch.gather(size[prompts], 1, order).where(torch.gather(some, 1, order), 0.0).to(directions.dtype)
+    width = min(range(1, int(n_active.max()) + 1), key=lambda w: int(((n_active + w - 1) // w).sum()) * (w + 1))
+    order = torch.argsort(active.int(), dim=1, descending=True, stable=True)[:, : int(n_active.max())]
+    order = torch.nn.functional.pad(order, (0, -order.shape[1] % width)).unflatten(1, (-1, width))
+    taken = (torch.arange(order[0].numel()) < n_active[:, None]).view(order.shape)
+    prompts = torch.nonzero(taken.any(-1))[:, 0]
+    order, taken = order[taken.any(-1)], taken[taken.any(-1)]
+    chosen = directions[prompts[:, None], order]
+    sizes = size[prompts[:, None], order].where(taken, 0.0).to(directions.dtype)
     points = path(bases[prompts][:, None].expand_as(chosen), chosen, sizes[..., None]).squeeze(2)
     values = effect(points, prompts).double().clamp_min(0)  # rounding may leave a zero divergence just below it
     if not values.isfinite().all():
         raise ActivationError("The effect of a perturbation is not finite; run the model in float32.")
-    return torch.zeros_like(size[prompts]).scatter(1, order, values)
+    whole = torch.zeros_like(size)
+    whole[prompts[:, None].expand_as(order)[taken], order[taken]] = values[taken]
+    return whole

@@ -245,20 +245,20 @@ def test_numbers_do_not_depend_on_how_prompts_are_chunked(sphere_curves, elsewhe
 def test_interrupted_experiment_continues_with_the_same_numbers(sphere_curves, elsewhere, monkeypatch):
     monkeypatch.setattr(measuring, "PROMPTS_PER_SUFFIX", 3)
     options = {"bases": ("real", "random"), "kinds": ("random", "real-other", "naive"), "sizes": ANGLES}
-    made = []
+    made, original = [], measuring._suffix
 
     def suffix(model, tokens, *rest):
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(len(tokens))
-        return Suffix(model, tokens, *rest)
+        return original(model, tokens, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(measuring, "Suffix", suffix)
+        patch.setattr(measuring, "_suffix", suffix)
         curves(elsewhere, "test_sphere", **options)
     made.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(measuring, "Suffix", suffix)
+        patch.setattr(measuring, "_suffix", suffix)
         found = curves(elsewhere, "test_sphere", **options)
     assert made == [3, 1]
     np.testing.assert_allclose(found.kl, sphere_curves.kl, rtol=1e-4, atol=1e-5)
@@ -308,7 +308,7 @@ def test_thresholds_are_where_dense_curves_cross(mode, setting):
 def test_impossible_level_is_censored_everywhere(setting):
     found = threshold_sizes(setting, "test_censored", level=1e6)
     assert found.threshold.isnull().all() and found.threshold.attrs["limit"] == 180
-    assert (found.evaluations == len(measuring.GRIDS["sphere"])).all()
+    assert (found.evaluations >= 4).all()  # even tripling the size each time, the last of the grid is reached
 
 
 # Activation plateaus --------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_activation_plateaus_pair_bases_both_ways(mode, setting):
     found = plateaus.activation_plateaus(setting, mode)
     assert found.pairing.values.tolist() == ["targets", "directions"]
     assert found.base.values.tolist() == ["real", "random", "naive"]
-    assert found.kl.sizes["size"] == 25 and found.threshold.shape == found.kl.shape[:-1]
+    assert found.kl.sizes["size"] == len(measuring.CURVE_SIZES[mode]) and found.threshold.shape == found.kl.shape[:-1]
     for name in ("kl", "l2", "threshold"):
         targets, same_vectors = (found[name].sel(pairing=p) for p in ("targets", "directions"))
         np.testing.assert_array_equal(targets.sel(base="real"), same_vectors.sel(base="real"))

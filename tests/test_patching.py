@@ -208,6 +208,7 @@ def test_slices_of_the_points_cover_them_once_in_batches_of_bounded_size(gpt2, l
             assert [i for part in slices for i in range(n_points)[part]] == list(range(n_points))
             rows = [3 * suffix.n_recomputed * len(range(n_points)[part]) for part in slices]
             assert all(r <= patching.ROWS for r in rows)
+            assert max(rows, default=0) - min(rows, default=0) <= 3 * suffix.n_recomputed
             assert len(slices) <= 1 + n_points * 3 * suffix.n_recomputed / (patching.ROWS - 3 * suffix.n_recomputed)
 
 
