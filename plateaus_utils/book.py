@@ -372,11 +372,14 @@ def _note_status(name: str, profile: str, seconds: float, root: Path) -> None:
 
 def _commit(root: Path) -> str:
     """Short hash of the checkout, with a plus sign if files differ from it; "unknown" outside a repository."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return git("rev-parse", "--short", "HEAD") + (
+            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -37,7 +37,9 @@ def print_pages(site: Path, pages: list[str], path: Path) -> None:
             tab.goto((site / f"{page}.html").as_uri())
             tab.wait_for_load_state("networkidle")
             tab.evaluate("window.MathJax?.startup?.promise")
-            printed = tab.pdf(format="A4", scale=SCALE, margin=dict.fromkeys(("top", "bottom", "left", "right"), MARGIN))
+            printed = tab.pdf(
+                format="A4", scale=SCALE, margin=dict.fromkeys(("top", "bottom", "left", "right"), MARGIN)
+            )
             heading = tab.locator(".bd-article h1").inner_text().rstrip("#").strip()
             writer.append(io.BytesIO(printed), outline_item=heading)
     with replacing(path) as temporary:

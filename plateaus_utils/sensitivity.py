@@ -186,7 +186,9 @@ def find_thresholds(
         if not active.any():
             break
         size = torch.where(
-            bracketed, _inside(low, high, at_low, at_high, refinements, tolerance), _ahead(steps, low, at_low, root_level)
+            bracketed,
+            _inside(low, high, at_low, at_high, refinements, tolerance),
+            _ahead(steps, low, at_low, root_level),
         )
         value = _evaluate(effect, path, bases, directions, size, active).sqrt() - root_level
         reached = active & (value >= 0)

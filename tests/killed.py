@@ -43,7 +43,9 @@ def conversion(folder: Path) -> None:
 
 def experiment(folder: Path) -> None:
     """Three results of a tiny network, each in several chunks."""
-    setting = experiments.prepare(models.TINY, str(folder / "out"), corpus="lee", n_prompts=48, n_others=200, shrinkage=True)
+    setting = experiments.prepare(
+        models.TINY, str(folder / "out"), corpus="lee", n_prompts=48, n_others=200, shrinkage=True
+    )
     plateaus.activation_plateaus(setting, "sphere")
     plateaus.small_perturbations(setting)
 
@@ -74,7 +76,7 @@ def build(folder: Path) -> None:
     site.build_site(folder)
 
 
-CHAPTER = '''# %% tags=["parameters"]
+CHAPTER = """# %% tags=["parameters"]
 profile: str = "quick"  # profile
 results_dir: str = "out"  # folder
 
@@ -84,7 +86,7 @@ figure, ax = plt.subplots()
 ax.plot([1, 2, 3])
 plt.close(figure)
 display(figure, metadata={"image/png": {"alt": "a line"}})
-'''
+"""
 
 KEPT = {"fetch": "cache", "conversion": "cache", "experiment": "out", "notebook": "executed", "build": "_build/html"}
 """Where each stage leaves what must be the same."""

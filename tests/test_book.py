@@ -10,25 +10,25 @@ from plateaus_utils import book, site
 from plateaus_utils.errors import ParameterError, ResultError
 from plateaus_utils.site import BookError
 
-PARAMETERS = '''# %% tags=["parameters"]
+PARAMETERS = """# %% tags=["parameters"]
 profile: str = "quick"
 results_dir: str = "results/quick"
 layer: int = 1  # which block is perturbed
 tolerance: float = 0.1  # relative
 layers: list = [1, 2]
 fast: bool = True
-'''
-FIGURE = '''
+"""
+FIGURE = """
 # %%
 import matplotlib.pyplot as plt
 fig, ax = plt.subplots()
 plt.close(fig)
 display(fig, metadata={"image/png": {"alt": f"empty axes, layer {layer}"}})
-'''
-READS = '''
+"""
+READS = """
 # %%
 print(layer, profile, results_dir)
-'''
+"""
 
 
 @pytest.fixture
@@ -321,7 +321,9 @@ def test_site_problems(tmp_path, html, problem):
 
 
 def test_sound_site_has_no_problems(tmp_path):
-    (tmp_path / "a.html").write_text('<h1 id="top">x</h1><a href="b.html#end">b</a> <a href="https://example.org">e</a>')
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top">x</h1><a href="b.html#end">b</a> <a href="https://example.org">e</a>'
+    )
     (tmp_path / "b.html").write_text('<img src="c.png" alt="a curve"><p id="end"></p><a href="a.html">a</a>')
     assert site.site_problems(tmp_path) == []
     assert site.site_problems(tmp_path / "empty") == ["there are no pages"]

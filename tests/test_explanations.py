@@ -66,7 +66,9 @@ def test_swaps_of_the_same_token_end_in_it(setting):
 def test_every_base_kind_is_finite_and_its_own(setting):
     points = {kind: experiments.base_points(setting, kind) for kind in experiments.setting.BASES}
     assert all(p.shape == setting.base_activations.shape and p.isfinite().all() for p in points.values())
-    assert points["naive"].norm(dim=-1).numpy() == pytest.approx(setting.base_activations.norm(dim=-1).numpy(), rel=1e-5)
+    assert points["naive"].norm(dim=-1).numpy() == pytest.approx(
+        setting.base_activations.norm(dim=-1).numpy(), rel=1e-5
+    )
     others = {tuple(row.tolist()) for row in setting.other_activations}
     assert all(tuple(row.tolist()) in others for row in points["foreign"])
     # permuted scores: every component's score is one that some real activation has
@@ -86,7 +88,15 @@ def test_cosines_with_the_base(setting):
 
 def test_at_the_first_block_no_target_is_the_base_itself(setting):
     first = experiments.prepare_layers(
-        setting.model, str(setting.folder), [0], corpus="lee", seq_len=10, n_prompts=6, n_others=200, seed=0, prepend_bos=False
+        setting.model,
+        str(setting.folder),
+        [0],
+        corpus="lee",
+        seq_len=10,
+        n_prompts=6,
+        n_others=200,
+        seed=0,
+        prepend_bos=False,
     )[0]
     draws = first.draws(4)
     assert ((draws.real - first.base_activations[:, None]).norm(dim=-1) > 1e-3).all()

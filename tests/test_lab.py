@@ -82,6 +82,8 @@ def test_slider_redraws_with_the_librarys_divergence(browser, lab, parameters):
 
     names = ("corpus", "n_prompts", "n_others", "shrinkage", "device")
     setting = prepare(models.TINY, parameters["results_dir"], **{name: parameters[name] for name in names})
-    walk = widgets.Walker(setting, latents.main_dictionary(latents.dictionaries(setting))).walk(TEXT, "random", "sphere")
+    walk = widgets.Walker(setting, latents.main_dictionary(latents.dictionaries(setting))).walk(
+        TEXT, "random", "sphere"
+    )
     assert shown == pytest.approx(float(walk.kl[STEPS]), abs=1e-4)
     assert shown > 0.01

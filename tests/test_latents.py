@@ -114,7 +114,9 @@ def test_moves_have_their_length_and_the_unmoved_target_is_the_whole(setting, di
     found = latents.mixed_moves(setting, dictionary)
     draws = setting.draws(2 * latents.N_MOVES, "moves")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
-    alone = measuring.thresholds_along(suffix, setting.base_activations, draws.real[:, :1] - setting.base_activations[:, None])
+    alone = measuring.thresholds_along(
+        suffix, setting.base_activations, draws.real[:, :1] - setting.base_activations[:, None]
+    )
     np.testing.assert_allclose(found.whole, alone.size[:, 0], atol=1e-3)
     assert found.moved.shape == (setting.n_prompts, 2, 2 * latents.N_MOVES)
 

@@ -107,7 +107,9 @@ def walks():
 
 def shown(page) -> dict:
     """What the page shows: numbers of the text, bars and markers."""
-    bars = page.eval_on_selector_all("#explorer-bars [role=listitem]", "all => all.map(row => +row.dataset.probability)")
+    bars = page.eval_on_selector_all(
+        "#explorer-bars [role=listitem]", "all => all.map(row => +row.dataset.probability)"
+    )
     markers = page.eval_on_selector_all("#explorer-curve circle", "all => all.map(dot => +dot.dataset.value)")
     texts = {name: page.inner_text(f"#explorer-{name}") for name in ("kl", "l2", "threshold", "flip", "reading")}
     return {"bars": bars, "l2": markers[0], "kl": markers[1], **{f"{k} text": v for k, v in texts.items()}}

@@ -30,7 +30,9 @@ def test_agreement_compares_every_map_with_the_first():
         return xr.Dataset({"local": (("prompt", "section"), values), "global": (("prompt", "section"), values)},
                           coords={"section": ["real-other"]})  # fmt: skip
 
-    table = tables.agreement({"coarse": corners([True, True, False, False]), "fine": corners([True, False, False, False])})
+    table = tables.agreement(
+        {"coarse": corners([True, True, False, False]), "fine": corners([True, False, False, False])}
+    )
     row = table.loc["local minimum, real-other corner"]
     assert row["coarse"].startswith("50% [") and row["fine"].startswith("25% [")
     assert row["fine agrees"] == "75%"

@@ -221,7 +221,9 @@ KEPT_TOKENS = 1024
 """Suffixes of more tokens are not kept: memory must not grow with the length of the prompts."""
 
 
-def _suffix(model: LanguageModel, tokens: tuple[tuple[int, ...], ...], hook_name: str, positions: tuple[int, ...]) -> Suffix:
+def _suffix(
+    model: LanguageModel, tokens: tuple[tuple[int, ...], ...], hook_name: str, positions: tuple[int, ...]
+) -> Suffix:
     if len(tokens) * len(tokens[0]) > KEPT_TOKENS:
         return Suffix(model, torch.tensor(tokens), hook_name, positions)
     return _kept_suffix(model, tokens, hook_name, positions)

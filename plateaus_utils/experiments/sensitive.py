@@ -21,7 +21,9 @@ STRAIGHT_EXTRA = ("naive minus base", "minus base")
 def direction_curves(setting: Setting, mode: str) -> xr.Dataset:
     """Effects along all kinds of direction from real bases :cite:p:`heimersheim2024plateaus`, both ways of KL once."""
     effects = (*CURVE_EFFECTS, "kl_reverse") if mode == "sphere" else CURVE_EFFECTS
-    result = curves(setting, f"direction_curves_{mode}", kinds=KINDS, mode=mode, sizes=CURVE_SIZES[mode], effects=effects)
+    result = curves(
+        setting, f"direction_curves_{mode}", kinds=KINDS, mode=mode, sizes=CURVE_SIZES[mode], effects=effects
+    )
     return result.isel(base=0, drop=True)
 
 
@@ -88,7 +90,9 @@ def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
         nearest = torch.stack([torch.cdist(p, setting.other_activations).min(-1).values for p in points])
         found.append(nearest / base.norm(dim=-1, keepdim=True))
     values = torch.stack(found, 1).numpy()
-    return xr.DataArray(values, dims=("prompt", "kind", "size"), coords={"kind": list(KINDS), "size": CURVE_SIZES[mode]})
+    return xr.DataArray(
+        values, dims=("prompt", "kind", "size"), coords={"kind": list(KINDS), "size": CURVE_SIZES[mode]}
+    )
 
 
 def arrival_angles(setting: Setting) -> np.ndarray:
