@@ -1,7 +1,9 @@
-"""Perturbations per second: whole forward passes, the engine, and what the machine's matrix multiplication allows.
+"""Perturbations per second, and what a threshold costs: whole forward passes, the engine, the machine; search and grid.
 
-`python -m plateaus_utils.bench` measures all three in one run, on the same prompts and points, and writes
-`results/bench.json`. Compare ratios, not rates: rates belong to the machine and to what else it does.
+`python -m plateaus_utils.bench` measures whole forward passes, the engine and what the machine's matrix multiplication
+allows in one run, on the same prompts and points; then it searches for the threshold angles of a thousand directions
+and compares them with a dense grid. It writes `results/bench.json`. Compare ratios, not rates: rates belong to the
+machine and to what else it does.
 """
 
 import argparse
@@ -12,22 +14,29 @@ import sys
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from .directions import directions
+from .effects import measure
 from .errors import PlateausError
+from .experiments import prepare
+from .experiments.measuring import PROMPTS_PER_SUFFIX, TOLERANCES, thresholds_along
 from .files import replacing
 from .models import EMBEDDED, LanguageModel, load_model
 from .patching import ROWS, Suffix, full_forward
 from .paths import sphere
 from .prompts import load_prompts
 from .results import results_folder
+from .sensitivity import KL_THRESHOLD, first_crossing, last_below
 
 SEQ_LENS = (10, 128)
 BATCHES = (1, 8, 32, 128)
 N_PROMPTS = 16
 REPEATS = 5
+GRID_STEP = 2.5
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -47,8 +56,8 @@ def rates(model: LanguageModel, seq_len: int) -> dict[str, float]:
     prompts = load_prompts("wikipedia", model.tokenizer, N_PROMPTS, 1, seq_len=seq_len, n_ctx=model.n_ctx).bases
     suffix = Suffix(model, prompts.tokens, model.default_hook)
     rng = torch.Generator().manual_seed(0)
-    directions = torch.randn(suffix.base.shape, generator=rng).to(suffix.base)
-    points = sphere(suffix.base, directions, torch.linspace(5, 180, ROWS // N_PROMPTS).to(suffix.base))
+    vectors = torch.randn(suffix.base.shape, generator=rng).to(suffix.base)
+    points = sphere(suffix.base, vectors, torch.linspace(5, 180, ROWS // N_PROMPTS).to(suffix.base))
     engine = points.shape[:2].numel() / seconds(lambda: suffix(points).logits)
     limit = ROWS / seconds(_multiplications(model, suffix.layer))
     candidates = points.repeat(1, 4, 1)[0]
@@ -74,6 +83,40 @@ def _multiplications(model: LanguageModel, layer: int) -> Callable[[], None]:
     return run
 
 
+def compare_search(model: str, n_prompts: int = 120, n_directions: int = 3) -> dict[str, float]:
+    """Threshold angles by search against the first crossing on a grid of GRID_STEP degrees, for three kinds of direction.
+
+    They agree if they lie in the same cell of the grid, or within the search's tolerance of one another.
+
+    Returns:
+        `directions`; the mean `evaluations` of each search and of the grid; `agreement`; and among the disagreements those
+        on curves that cross the threshold once alone (`unexplained`).
+    """
+    setting = prepare(model, "results/bench", n_prompts=n_prompts)
+    draws, grid = setting.draws(n_directions, "bench"), np.arange(0, 180.1, GRID_STEP)
+    searched, crossings, last, evaluations = [], [], [], []
+    for start in range(0, n_prompts, PROMPTS_PER_SUFFIX):
+        chunk = slice(start, start + PROMPTS_PER_SUFFIX)
+        at = setting.base_activations[chunk]
+        suffix = Suffix(setting.model, setting.bases.tokens[chunk], setting.hook_name)
+        vectors = torch.cat([directions(kind, at, draws[chunk]) for kind in ("random", "real-other", "naive")], 1)
+        found = thresholds_along(suffix, at, vectors)
+        points = sphere(at[:, None].expand_as(vectors), vectors, torch.tensor(grid, dtype=torch.float32))
+        kl = measure(suffix, points.flatten(1, 2))["kl"].view(*vectors.shape[:2], -1).numpy()
+        searched.append(found.size.numpy().ravel())
+        evaluations.append(found.evaluations.numpy().ravel())
+        crossings.append(first_crossing(grid, kl, KL_THRESHOLD).ravel())
+        last.append(last_below(grid, kl, KL_THRESHOLD).ravel())
+    searched, crossings, last, evaluations = map(np.concatenate, (searched, crossings, last, evaluations))
+    apart = np.nan_to_num(np.abs(searched - crossings), nan=np.inf)
+    agree = (apart <= TOLERANCES["sphere"]) | (np.ceil(searched / GRID_STEP) == np.ceil(crossings / GRID_STEP))
+    agree |= np.isnan(searched) & np.isnan(crossings)
+    return {
+        "directions": len(searched), "evaluations": float(evaluations.mean()), "grid": len(grid) - 1,
+        "agreement": float(agree.mean()), "unexplained": int((~agree & (crossings == last)).sum()),
+    }  # fmt: skip
+
+
 def main() -> int:
     """Measure, print a table, write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -82,6 +125,7 @@ def main() -> int:
     try:
         model = load_model(options.model)
         found = {str(n): rates(model, n) for n in SEQ_LENS}
+        search = compare_search(options.model)
     except PlateausError as error:
         print(error, file=sys.stderr)
         return 2
@@ -95,9 +139,15 @@ def main() -> int:
     print(
         f"perturbations per second, medians of {REPEATS}; peak memory {peak:.2f} GiB; {torch.get_num_threads()} threads"
     )
+    print(
+        f"threshold angles of {search['directions']} directions: {search['evaluations']:.1f} evaluations each by search, "
+        f"{search['grid']} on the grid; {search['agreement']:.1%} agree, of the others {search['unexplained']} cross once alone"
+    )
     with replacing(results_folder("results") / "bench.json") as temporary:
         temporary.write_text(
-            json.dumps({**found, "peak_memory_gib": peak, "threads": torch.get_num_threads()}, indent=1)
+            json.dumps(
+                {**found, "search": search, "peak_memory_gib": peak, "threads": torch.get_num_threads()}, indent=1
+            )
         )
     return 0
 

@@ -1,5 +1,6 @@
 """Intervals and comparisons. The unit of replication is the prompt; prompts of one document are resampled together."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,8 +30,11 @@ class Interval:
     n: int
 
     def __format__(self, spec: str) -> str:
-        spec = spec or ".2f"
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+        value, low, high = (
+            f"{x:{spec or '.2f'}}" if math.isfinite(x) else "unknown" if math.isnan(x) else "beyond the range"
+            for x in (self.value, self.low, self.high)
+        )
+        return f"{value} [{low}, {high}]"
 
 
 def bootstrap(
