@@ -32,7 +32,7 @@ from myst_nb import glue
 
 from plateaus_utils import claims, experiments, plotting, sensitivity, statistics, tables
 from plateaus_utils.claims import Part
-from plateaus_utils.experiments import latents, sensitive
+from plateaus_utils.experiments import latents, optima, sensitive
 from plateaus_utils.statistics import bootstrap
 
 # %% tags=["parameters"]
@@ -190,7 +190,7 @@ tables.columns_table({"share of moves that lower the threshold": shares, "share 
 # %%
 aligned = {kind: bootstrap(statistics.spearman, latents.alignment(setting, sae, kind, 2).numpy(), merged["sphere"][kind], **over)
            for kind in ("random", "real-other")}
-spanned = {kind: bootstrap(statistics.spearman, latents.alignment_with_active(setting, sae, kind, 2).numpy(), merged["sphere"][kind], **over)
+spanned = {kind: bootstrap(statistics.spearman, latents.alignment_with_active(setting, sae, kind, setting.draws(2)).numpy(), merged["sphere"][kind], **over)
            for kind in ("random", "real-other")}
 tables.columns_table({"with the nearest latent": aligned, "with the span of active latents": spanned})
 
@@ -293,12 +293,18 @@ tables.columns_table({f"AUROC against active latents, {name}": values for name, 
 #
 # **Early directions and the latents of the prompt.** Among eight random directions of a prompt, are the early ones those that lie more in the span of
 # the latents active there? Rank correlation within prompts of threshold angle and that share: {glue:text}`within_random` for random, {glue:text}`within_real`
-# for real-other directions.
+# for real-other directions. And does that share tell where a real-other direction is an optimum? Over prompts, its rank correlation with the
+# margin by which the real-other corner of {doc}`04_local_optima` is a minimum: {glue:text}`optimum_share`.
+
+# %% tags=["remove-cell"]
+margins = optima.corner_statistics(optima.triangle_sections(setting, "triangles", n_prompts)).margin.sel(section="real-other").values
+corner_share = latents.alignment_with_active(setting, sae, "real-other", setting.draws(3, "triangle")).numpy()[:, 0]
+glue("optimum_share", f"{bootstrap(statistics.spearman, corner_share, margins, **over):.2f}", display=False)
 
 # %% tags=["remove-cell"]
 forty = setting.first(min(40, n_prompts))
 many = sensitive.many_directions(forty)
-within = {kind: bootstrap(statistics.within_prompt_spearman, latents.alignment_with_active(forty, sae, kind, 8).numpy(),
+within = {kind: bootstrap(statistics.within_prompt_spearman, latents.alignment_with_active(forty, sae, kind, forty.draws(8)).numpy(),
                           many.threshold.sel(kind=kind).values, documents=forty.documents, n_boot=1000) for kind in ("random", "real-other")}
 glue("within_random", f"{within['random']:.2f}", display=False)
 glue("within_real", f"{within['real-other']:.2f}", display=False)

@@ -126,7 +126,7 @@ def test_alignment_with_a_dictionary_of_everything_is_whole(setting, dictionary)
     units = torch.nn.functional.normalize(setting.draws(2).gaussian - setting.base_activations[:, None], dim=-1)
     expected = (units @ dictionary.rows[dictionary.alive].T).abs().amax(-1)
     torch.testing.assert_close(cosines, expected)
-    shares = latents.alignment_with_active(setting, dictionary, "random", 2)
+    shares = latents.alignment_with_active(setting, dictionary, "random", setting.draws(2))
     assert ((shares > 0) & (shares < 1)).all()
 
 

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from ..activations import collect_hooks, generator
-from ..directions import directions
+from ..directions import Draws, directions
 from ..effects import measure
 from ..errors import SAEError
 from ..models import initializer_ranges
@@ -296,10 +296,10 @@ def alignment(setting: Setting, dictionary: Dictionary, kind: str, k: int) -> to
     return (units @ dictionary.rows[dictionary.alive].T).abs().amax(-1)
 
 
-def alignment_with_active(setting: Setting, dictionary: Dictionary, kind: str, k: int) -> torch.Tensor:
+def alignment_with_active(setting: Setting, dictionary: Dictionary, kind: str, draws: Draws) -> torch.Tensor:
     """[n_prompts, k] the share of each direction's squared length in the span of the latents active on its base."""
     base = setting.base_activations
-    units = torch.nn.functional.normalize(directions(kind, base, setting.draws(k)), dim=-1)
+    units = torch.nn.functional.normalize(directions(kind, base, draws), dim=-1)
     codes = dictionary.encode(base)
     shares = []
     for unit, code in zip(units, codes, strict=True):
