@@ -17,7 +17,7 @@
 # | | |
 # | --- | --- |
 # | prerequisites | {doc}`01_methodology` for all definitions |
-# | run time | about seven minutes on two cores |
+# | run time | about five minutes on two cores |
 # | sample | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, {glue:text}`n_directions_used` directions each |
 
 # %%

@@ -17,7 +17,7 @@
 # | | |
 # | --- | --- |
 # | prerequisites | {doc}`03_sensitive_directions` |
-# | run time | about five minutes on two cores |
+# | run time | about two minutes on two cores |
 # | sample | {glue:text}`n_sections` prompts, one section of each sort for every prompt |
 
 # %%

@@ -16,7 +16,7 @@
 # | | |
 # | --- | --- |
 # | prerequisites | {doc}`02_activation_plateaus`, {doc}`03_sensitive_directions` |
-# | run time | about seven minutes on two cores |
+# | run time | about five minutes on two cores |
 # | sample | {glue:text}`n_prompts_used` prompts; {glue:text}`n_late` at the last block; {glue:text}`n_layer` at each layer of the sweep |
 
 # %%
