@@ -43,7 +43,7 @@ verdicts = (claims.HOLDS, claims.FAILS, claims.OPEN, claims.NOT_TESTED)
 counted = {verdict: sum(claim["verdict"] == verdict for claim in collected) for verdict in verdicts}
 for claim in collected:
     glue(f"verdict_{claim['id'].strip('()')}", claims.brief(claim), display=False)
-glue("verdict_counts", "In this run: " + ", ".join(f"{n} {verdict}" for verdict, n in counted.items()) + ".", display=False)
+glue("verdict_counts", "Statements in this run: " + ", ".join(f"{verdict} {n}" for verdict, n in counted.items()) + ".", display=False)
 
 # %% [markdown]
 # ## The report's own statements, at a glance
