@@ -394,6 +394,11 @@ ten = claims.evaluate("(x)", [
     Part("sum of 128 minus single latent, random signs", bootstrap(statistics.median_difference, many_k, one, **over_few), "°", 0.0, None),
 ], "05_sae_features#fig-spread")
 evaluated = [c3, c6, c9, c10, c11, c15, c25, c28, c29, seven, eight, nine, ten]
+if not sae.is_sae:
+    evaluated = [claims.withheld(claim, "no SAE is known for this model and layer") for claim in evaluated]
+elif free.sae.cfg.architecture() == "topk":
+    evaluated[8:10] = [claims.withheld(claim, "a TopK encoder switches on as many latents for any input") for claim in evaluated[8:10]]
+verdict = {claim["id"]: claim["verdict"] for claim in evaluated}
 claims.save(setting.folder, *evaluated)
 claims.table(evaluated)
 
@@ -401,11 +406,11 @@ claims.table(evaluated)
 glue("answer", f"In {setting.model.description}, with the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}): "
      f"the median threshold angle around real activations with two latents added is {base_medians['sphere']['with 2 more']:.1f}°, against "
      f"{base_medians['sphere']['real']:.1f}° around real and {base_medians['sphere']['random']:.1f}° around Gaussian ones (prediction on plateaus: "
-     f"{eight['verdict']}). Along active latents it is {medians['sphere']['active']:.1f}°, along random directions {medians['sphere']['random']:.1f}°, along "
-     f"real-other ones {medians['sphere']['real-other']:.1f}° (prediction on directions: {nine['verdict']}; that single latents are the most sensitive: "
-     f"{ten['verdict']}).", display=False)
+     f"{verdict['(viii)']}). Along active latents it is {medians['sphere']['active']:.1f}°, along random directions {medians['sphere']['random']:.1f}°, along "
+     f"real-other ones {medians['sphere']['real-other']:.1f}° (prediction on directions: {verdict['(ix)']}; that single latents are the most sensitive: "
+     f"{verdict['(x)']}).", display=False)
 glue("sae_name", sae.name, display=False)
-glue("sae_kind", "It is no SAE but a control, because none is known for this model and layer." if sae.name == "principal-components" else "", display=False)
+glue("sae_kind", "" if sae.is_sae else "It is no SAE but a control, because none is known for this model and layer; so no claim about SAEs is judged.", display=False)
 glue("n_prompts_used", setting.n_prompts, display=False)
 glue("n_documents_used", len(np.unique(setting.documents)), display=False)
 glue("n_few_used", few.n_prompts, display=False)

@@ -301,6 +301,11 @@ def evaluate(claim: str, parts: Sequence[Part], figure: str) -> dict:
     }
 
 
+def withheld(claim: dict, reason: str) -> dict:
+    """An evaluated claim without its verdict, where what was measured says nothing about it."""
+    return claim | {"verdict": NOT_TESTED, "reason": reason, "prompts_needed": None}
+
+
 def save(folder: Path, *evaluated: dict) -> None:
     """Store evaluated claims beside a profile's results, one file each."""
     for claim in evaluated:
@@ -383,7 +388,7 @@ def brief(claim: dict) -> str:
 def glance(collected: Sequence[dict]) -> str:
     """The report's own statements with verdict and headline number, a row each, as a Markdown table."""
     rows = "\n".join(
-        f"| {c['id']} | {c['statement']} | {c['verdict']} | {headline(c) if c['parts'] else c['reason']} |"
+        f"| {c['id']} | {c['statement']} | {c['verdict']} | {c['reason'] if c['verdict'] == NOT_TESTED else headline(c)} |"
         for c in collected
         if c["id"].startswith("(")
     )

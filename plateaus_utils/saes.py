@@ -49,6 +49,11 @@ class Dictionary:
     """SHA-256 of the weights."""
 
     @property
+    def is_sae(self) -> bool:
+        """Whether it was trained; principal components are a control."""
+        return self.name != PRINCIPAL
+
+    @property
     def rows(self) -> torch.Tensor:
         """Decoder rows [d_sae, d_model] of unit length: the latents' directions."""
         return torch.nn.functional.normalize(self.sae.W_dec.detach(), dim=-1)

@@ -61,6 +61,16 @@ def test_collected_claims_list_what_nothing_tested(tmp_path):
     assert next(c for c in on_disk if c["id"] == "C13")["interval"] == [1.99, 2.01]
 
 
+def test_a_withheld_claim_is_listed_with_its_reason_and_without_verdict(tmp_path):
+    made = claims.evaluate("(ix)", [Part("difference", Interval(2.0, 1.0, 3.0, 120), "°", 0.0, None)], "page#fig-x")
+    claims.save(tmp_path, claims.withheld(made, "there is no SAE"))
+    (kept,) = [c for c in claims.collect(tmp_path) if c["id"] == "(ix)"]
+    assert kept["verdict"] == NOT_TESTED and kept["value"] == 2.0
+    assert "there is no SAE" in claims.untested_table([kept]) and claims.brief(kept) == "not tested: there is no SAE"
+    assert "not tested | there is no SAE" in claims.glance([kept])
+    assert made["verdict"] == HOLDS and "holds | difference 2.00 [1.00, 3.00] °" in claims.glance([made])
+
+
 def test_infinite_ends_are_written_as_valid_json(tmp_path):
     censored = Interval(math.inf, 40.0, math.inf, 10)
     claims.save(tmp_path, claims.evaluate("C1", [Part("angle", censored, "°", 0.0, None)], "page#fig-x"))
