@@ -364,12 +364,10 @@ def _read(path: Path) -> dict | None:
 
 
 def number(part: dict, spec: str = ".2f") -> str:
-    """A part's value and interval as text; infinite ends lie beyond the largest size tried."""
-
-    def one(value: float | None) -> str:
-        return "beyond the range" if value is None or not math.isfinite(value) else f"{value:{spec}}"
-
-    return f"{one(part['value'])} [{one(part['low'])}, {one(part['high'])}]"
+    """A part's value and interval as text; what is not finite lies beyond the largest size tried (JSON knows only null)."""
+    ends = (part[key] for key in ("value", "low", "high"))
+    finite_or_beyond = (math.inf if x is None or not math.isfinite(x) else x for x in ends)
+    return format(Interval(*finite_or_beyond, part["n"]), spec)
 
 
 def headline(claim: dict) -> str:

@@ -47,21 +47,20 @@ def measure(
         raise ParameterError(
             f"There is no effect named {', '.join(sorted(unknown))}; choose from {', '.join(EFFECTS)}."
         )
-    known = isinstance(references, Readout)
-    compared = suffix.base.unsqueeze(1) if references is None else references
-    n_references = 0 if known else compared.shape[1]
+    is_clean = references is None
+    references = suffix.base.unsqueeze(1) if is_clean else references
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for part in suffix.batches(points.shape[1]):
         batch = points[:, part].to(suffix.base)
-        if known:
+        if isinstance(references, Readout):
             reference, readout = references, suffix(batch)
         else:
-            both = suffix(torch.cat([compared.to(batch), batch], 1))
-            reference, readout = both.of_points(slice(n_references)), both.of_points(slice(n_references, None))
+            both, n = suffix(torch.cat([references.to(batch), batch], 1)), references.shape[1]
+            reference, readout = both.of_points(slice(n)), both.of_points(slice(n, None))
         for name in names:
             found[name].append(_effect(name, reference, readout).float().cpu())
     whole = {name: torch.cat(parts, 2) for name, parts in found.items()}
-    return {name: values[:, 0] for name, values in whole.items()} if references is None else whole
+    return {name: values[:, 0] for name, values in whole.items()} if is_clean else whole
 
 
 def _effect(name: str, reference: Readout, readout: Readout) -> torch.Tensor:

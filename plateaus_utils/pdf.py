@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfWriter
 
 from .book import toc_pages
@@ -17,40 +17,40 @@ SITE = PROJECT / "_build" / "html"
 MARGIN, SCALE = "16mm", 0.75
 
 
-def print_pages(site: Path, pages: list[str], path: Path) -> None:
+def print_pages(browser: Browser, site: Path, pages: list[str], path: Path) -> None:
     """Print `pages`, addresses within `site` without their suffix, into one PDF at `path`.
 
     Raises:
-        BookError: a page is missing, or Chromium is.
+        BookError: a page is missing.
     """
     missing = [page for page in pages if not (site / f"{page}.html").is_file()]
     if missing:
         raise BookError(f"The site has no page {missing[0]}; `make book` builds it.")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise BookError("The PDF is printed by chromium, which is not installed; `apt-get install chromium` brings it.")
-    writer = PdfWriter()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        tab = browser.new_page()
-        for page in pages:
-            tab.goto((site / f"{page}.html").as_uri())
-            tab.wait_for_load_state("networkidle")
-            tab.evaluate("window.MathJax?.startup?.promise")
-            printed = tab.pdf(
-                format="A4", scale=SCALE, margin=dict.fromkeys(("top", "bottom", "left", "right"), MARGIN)
-            )
-            heading = tab.locator(".bd-article h1").inner_text().rstrip("#").strip()
-            writer.append(io.BytesIO(printed), outline_item=heading)
+    writer, tab = PdfWriter(), browser.new_page()
+    for page in pages:
+        tab.goto((site / f"{page}.html").as_uri())
+        tab.wait_for_load_state("networkidle")
+        tab.evaluate("window.MathJax?.startup?.promise")
+        printed = tab.pdf(format="A4", scale=SCALE, margin=dict.fromkeys(("top", "bottom", "left", "right"), MARGIN))
+        heading = tab.locator(".bd-article h1").inner_text().rstrip("#").strip()
+        writer.append(io.BytesIO(printed), outline_item=heading)
+    tab.close()
     with replacing(path) as temporary:
         writer.write(temporary)
 
 
 def main() -> int:
     """The command line."""
-    target = PROJECT / "_build" / "book.pdf"
+    target, chromium = PROJECT / "_build" / "book.pdf", shutil.which("chromium")
+    if chromium is None:
+        print(
+            "The PDF is printed by chromium, which is missing; `apt-get install chromium` brings it.", file=sys.stderr
+        )
+        return 2
     try:
-        print_pages(SITE, toc_pages(), target)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            print_pages(browser, SITE, toc_pages(), target)
     except PlateausError as error:
         print(error, file=sys.stderr)
         return 2

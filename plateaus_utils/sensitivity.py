@@ -202,6 +202,7 @@ def find_thresholds(
 
 
 FARTHEST = 3.0
+"""How many times its last size a search may go ahead on the grid."""
 
 
 def _ahead(steps, low, at_low, root_level) -> torch.Tensor:

@@ -160,6 +160,21 @@ def scale_of(score):
     return 3 + 2 * score  # between 1 and 5
 
 
+@pytest.mark.parametrize("power", [1, 2, 4])
+def test_no_crossing_is_passed_over_where_the_effect_grows_at_most_with_the_fourth_power(power):
+    tried = []
+
+    def effect(size, score):
+        tried.append(size)
+        return (size / scale_of(score)) ** power
+
+    found, score = search(effect, tolerance=0.001)
+    exact = scale_of(score) * 0.5 ** (1 / power)
+    assert (found.size - exact).abs().max() <= 0.001
+    step = np.diff(GRID, prepend=0).max()
+    assert max(size.max() for size in tried) <= exact.max() + step  # never beyond the cell that holds the crossing
+
+
 @pytest.mark.parametrize("tolerance", [0.5, 0.01, 0.001])
 def test_quadratic_effect_is_crossed_where_its_root_says(tolerance):
     found, score = search(lambda size, score: (size / scale_of(score)) ** 2, tolerance=tolerance)

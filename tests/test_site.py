@@ -19,6 +19,7 @@ from pypdf import PdfReader
 
 from plateaus_utils.book import toc_pages
 from plateaus_utils.files import PROJECT
+from plateaus_utils.pdf import print_pages
 from plateaus_utils.results import load
 from plateaus_utils.site import pages_of, site_problems
 
@@ -229,12 +230,9 @@ def test_readme_states_what_the_book_found():
         assert claim["value"] == pytest.approx(value, abs=0.006 + 0.1 * (high - low))  # another machine's rounding
 
 
-def test_pdf_holds_every_page_under_its_heading(tmp_path):
+def test_pdf_holds_every_page_under_its_heading(browser, tmp_path):
     pages = [page for page in toc_pages() if page != "book/api"]  # the longest, and like the others
-    # Playwright runs one browser in a process; the suite's own is in this one.
-    code = "import sys; from pathlib import Path; from plateaus_utils.pdf import print_pages, SITE; "
-    code += "print_pages(SITE, sys.argv[2:], Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", code, tmp_path / "book.pdf", *pages], check=True)
+    print_pages(browser, SITE, pages, tmp_path / "book.pdf")
     printed = PdfReader(tmp_path / "book.pdf")
     soups = [BeautifulSoup((SITE / f"{page}.html").read_text(), "html.parser") for page in pages]
     titles = [soup.select_one(".bd-article h1").get_text().rstrip("#").strip() for soup in soups]
