@@ -371,16 +371,16 @@ def number(part: dict, spec: str = ".2f") -> str:
 
 
 def headline(claim: dict) -> str:
-    """Name, value, interval and unit of the first part of a tested claim."""
+    """Name, value, interval, unit and sample size of the first part of a tested claim."""
     first = claim["parts"][0]
-    return f"{first['name']} {number(first)} {first['unit']}".strip()
+    return f"{first['name']} {number(first)} {first['unit']}".strip() + f" (n = {first['n']})"
 
 
 def brief(claim: dict) -> str:
     """Verdict and headline number of a claim in one line."""
     if claim["verdict"] == NOT_TESTED:
         return f"{NOT_TESTED}: {claim['reason']}"
-    return f"{claim['verdict']}: {headline(claim)} (n = {claim['n']})"
+    return f"{claim['verdict']}: {headline(claim)}"
 
 
 def glance(collected: Sequence[dict]) -> str:
