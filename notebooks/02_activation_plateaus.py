@@ -231,9 +231,8 @@ for name in ("configuration", "published"):
 # The report adds none. With one in front of every prompt (and one token of text less), the key result becomes:
 
 # %%
-with_bos = experiments.prepare_at(setting.model, results_dir, corpus=corpus, hook_name=setting.hook_name, seq_len=seq_len,
-                                  n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=not prepend_bos,
-                                  shrinkage=shrinkage)
+with_bos = experiments.prepare_layers(setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len, n_prompts=n_prompts,
+                                      n_others=n_others, seed=seed, prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
 bos = experiments.threshold_sizes(with_bos, "plateau_thresholds_bos", bases=("real", "random"))
 tables.comparison_table({("sphere", "other choice"): statistics.compare(bos.threshold.isel(kind=0), "base", "real", with_bos.documents)})
 

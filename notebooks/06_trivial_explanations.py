@@ -99,7 +99,7 @@ layers = explanations.sweep_layers(setting.model.n_layers)
 late_layer = setting.model.n_layers - 1
 by_layer = experiments.prepare_layers(setting.model, results_dir, sorted({*layers, layer}), corpus=corpus, seq_len=seq_len,
                                       n_prompts=max(n_prompts_late, n_prompts_layer), n_others=min(explanations.N_SHRUNK, n_others),
-                                      seed=seed, prepend_bos=prepend_bos)
+                                      seed=seed, prepend_bos=prepend_bos, shrinkage=True)
 
 # %%
 late = {place: experiments.threshold_sizes(by_layer[place].first(n_prompts_late), f"block_{place}", kinds=("random", "real-other")).threshold.isel(base=0)
@@ -165,9 +165,8 @@ tables.columns_table({str(sort): {name: bootstrap(np.nanmedian, swaps[name].sel(
 #
 # Bases that separate these: a real activation of another prompt with the same last token; of any other prompt (*foreign*); the midpoint of
 # two real ones; one whose principal component scores come from different activations; a Gaussian sample; the dataset mean; an isotropic
-# vector. All are inserted into the prompt and perturbed towards the same Gaussian targets. Of the bases {glue:text}`has_same_token`
-# have another prompt that ends in their token; for the rest, the row *same token* uses the prompt's own activation, which pulls that
-# row towards *real*.
+# vector. All are inserted into the prompt and perturbed towards the same Gaussian targets. No other prompt ends in the token of some
+# bases; *same token* is judged on the {glue:text}`n_same_token` prompts that have one.
 
 # %%
 controls = explanations.base_controls(setting)
@@ -177,7 +176,10 @@ fig = plotting.control_panels(controls, documents)
 plotting.show(fig, "Threshold angles and output entropies for eight kinds of base.")
 
 # %%
-tables.comparison_table({("sphere",): statistics.compare(controls.threshold, "base", "real", documents)})
+has_same = controls.present.sel(base="same token").values
+same_token = controls.threshold.sel(base=["real", "same token"])[has_same]
+tables.comparison_table({("all prompts",): statistics.compare(controls.threshold.drop_sel(base="same token"), "base", "real", documents),
+                         ("shared last token",): statistics.compare(same_token, "base", "real", documents[has_same])})
 
 # %% [markdown]
 # ## With a beginning-of-sequence token
@@ -185,8 +187,8 @@ tables.comparison_table({("sphere",): statistics.compare(controls.threshold, "ba
 # The direction effect with the other choice of `prepend_bos` (the plateau effect is on {doc}`02_activation_plateaus`):
 
 # %%
-with_bos = experiments.prepare_at(setting.model, results_dir, corpus=corpus, hook_name=setting.hook_name, seq_len=seq_len,
-                                  n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=not prepend_bos, shrinkage=shrinkage)
+with_bos = experiments.prepare_layers(setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len, n_prompts=n_prompts,
+                                      n_others=n_others, seed=seed, prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
 bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
 tables.comparison_table({("other choice",): statistics.compare(bos, "kind", "real-other", with_bos.documents)})
 
@@ -244,8 +246,7 @@ glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name
      f"what its own curvature predicts, {flat_word} a quadratic; around Gaussian bases {flat_random:.2f}. The direction effect has an AUROC of "
      f"{late_auroc[layer]:.2f} at block {layer} and {late_auroc[late_layer]:.2f} at the last block. Real activations of foreign prompts exceed "
      f"Gaussian bases in threshold angle with probability {foreign_gap:.2f}, the prompt's own with {base_gap:.2f}.", display=False)
-has_same = (setting.bases.tokens[:, -1:] == setting.others.tokens[None, :, -1]).any(1)
-glue("has_same_token", f"{float(has_same.float().mean()):.0%}", display=False)
+glue("n_same_token", int(has_same.sum()), display=False)
 glue("n_prompts_used", setting.n_prompts, display=False)
 glue("n_late", len(late_documents), display=False)
 glue("n_layer", len(layer_documents), display=False)

@@ -506,18 +506,21 @@ def layer_panels(
 
 
 def control_panels(controls: xr.Dataset, documents: np.ndarray) -> Figure:
-    """Median threshold angle with its interval, and entropy of the output, by kind of base."""
+    """Median threshold angle with its interval, and entropy of the output, by kind of base, over the prompts that have it."""
     figure, axes = panels(1, 2, height=3.2, sharey=True)
     places = np.arange(controls.sizes["base"])[::-1]
     for place, kind in zip(places, controls.base.values, strict=True):
         color = KIND_COLORS.get(str(kind), COLORS["black"])
+        found, present = controls.sel(base=kind), controls.present.sel(base=kind).values
+        if not present.any():
+            continue
         interval = bootstrap(
-            censored_median, controls.threshold.sel(base=kind).values, documents=documents, n_boot=1000
+            censored_median, found.threshold.values[present], documents=documents[present], n_boot=1000
         )
         ends = np.nan_to_num([interval.low, interval.value, interval.high], posinf=180.0)
         axes[0, 0].plot(ends[[0, 2]], [place, place], color=color)
         axes[0, 0].plot(ends[1], place, "o", color=color)
-        low, middle, high = np.percentile(controls.entropy.sel(base=kind).values, [25, 50, 75])
+        low, middle, high = np.percentile(found.entropy.values[present], [25, 50, 75])
         axes[0, 1].plot([low, high], [place, place], color=color)
         axes[0, 1].plot(middle, place, "o", color=color)
     axes[0, 0].set(yticks=places, yticklabels=controls.base.values, xlabel="threshold angle (degrees)", xlim=(0, None))

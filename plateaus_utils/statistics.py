@@ -56,8 +56,11 @@ def bootstrap(
     Returns:
         The statistic of the samples themselves, with the central 95 % of its values under resampling. NaN values
         (a statistic that does not exist in a resample) are left out; with more than half of them the interval is NaN.
+        Of no prompts everything is NaN.
     """
     n = len(samples[0])
+    if n == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
     groups = [np.flatnonzero(documents == d) for d in np.unique(documents)] if documents is not None else None
     rng = np.random.default_rng(seed)
     values = np.empty(n_boot)
@@ -226,7 +229,7 @@ def compare_samples(samples: dict[str, np.ndarray], reference: str, documents: n
             "median": bootstrap(censored_median, values, documents=documents),
             "difference": None if same else bootstrap(median_difference, first, values, documents=documents),
             "AUROC": None if same else bootstrap(auroc, first, values, documents=documents),
-            "censored": float(np.isnan(values).mean()),
+            "censored": float(np.isnan(values).mean()) if len(values) else None,
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 

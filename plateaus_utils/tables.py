@@ -22,7 +22,7 @@ def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.Dat
     def text(value) -> str:
         if isinstance(value, Interval):
             return f"{value:.3g}"
-        return "" if value is None else f"{value:.0%}"
+        return "" if pd.isna(value) else f"{value:.0%}"
 
     return pd.concat({" / ".join(key): table.map(text) for key, table in comparisons.items()})
 

@@ -62,10 +62,10 @@ def test_setting_holds_activations_of_its_own_prompts(setting, small):
 
 def test_activations_are_stored_once_and_read_back(tmp_path, small, monkeypatch):
     first = prepare(models.TINY, str(tmp_path), **small)
-    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations.1.nc"]
-    before = (tmp_path / "activations.1.nc").stat().st_mtime_ns
+    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_1.nc"]
+    before = (tmp_path / "activations_1.nc").stat().st_mtime_ns
     second = prepare(models.TINY, str(tmp_path), **small)
-    assert (tmp_path / "activations.1.nc").stat().st_mtime_ns == before
+    assert (tmp_path / "activations_1.nc").stat().st_mtime_ns == before
     assert torch.equal(first.other_activations, second.other_activations)
     assert torch.equal(first.base_activations, second.base_activations)
 
@@ -84,7 +84,7 @@ def test_first_prompts_of_a_setting_are_a_setting(setting):
 
 
 def test_settings_at_several_layers_are_the_settings_at_each(tmp_path, small, setting):
-    options = {k: v for k, v in small.items() if k not in ("device", "shrinkage")} | {"seed": 0, "prepend_bos": False}
+    options = {k: v for k, v in small.items() if k != "device"} | {"seed": 0, "prepend_bos": False}
     found = prepare_layers(setting.model, str(tmp_path), [0, 1, 3], **options)
     assert list(found) == [0, 1, 3]
     torch.testing.assert_close(found[1].base_activations, setting.base_activations)
@@ -510,7 +510,7 @@ def test_lines_cross_at_the_corner_they_pass(setting):
 
 
 def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, small, setting):
-    options = {k: v for k, v in small.items() if k not in ("device", "shrinkage")} | {"seed": 0, "prepend_bos": False}
+    options = {k: v for k, v in small.items() if k != "device"} | {"seed": 0, "prepend_bos": False}
     settings = prepare_layers(setting.model, str(tmp_path), [1, 3], **options)
     found = explanations.layer_thresholds(settings, 5)
     assert found.plateau.shape == (2, 5, 2, 2) and found.direction.shape == (2, 5, 2, 2)
@@ -520,6 +520,18 @@ def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, small, s
         alone.threshold.isel(base=0),
         atol=0.5,
     )
+
+
+def test_control_of_the_same_token_is_present_where_another_prompt_ends_in_it(setting, elsewhere):
+    token = setting.bases.tokens[0, -1]
+    kept = setting.others.tokens[:, -1] != token
+    alone = dataclasses.replace(
+        elsewhere, others=setting.others[kept], other_activations=setting.other_activations[kept]
+    )
+    present = explanations.base_controls(alone).present
+    last = {int(t) for t in alone.others.tokens[:, -1]}
+    assert present.sel(base="same token").values.tolist() == [int(t) in last for t in alone.bases.tokens[:, -1]]
+    assert not present.sel(base="same token")[0] and present.drop_sel(base="same token").values.all()
 
 
 def test_controls_have_thresholds_and_entropies_for_every_kind_of_base(setting):

@@ -97,6 +97,7 @@ def test_at_the_first_block_no_target_is_the_base_itself(setting):
         n_others=200,
         seed=0,
         prepend_bos=False,
+        shrinkage=True,
     )[0]
     draws = first.draws(4)
     assert ((draws.real - first.base_activations[:, None]).norm(dim=-1) > 1e-3).all()

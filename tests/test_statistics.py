@@ -14,6 +14,7 @@ from plateaus_utils.statistics import (
     censored_median,
     chance_band,
     compare,
+    compare_samples,
     held_out_scores,
     ks_distance,
     median_difference,
@@ -53,6 +54,12 @@ def test_bootstrap_depends_on_its_seed_and_on_nothing_else(rng):
     first, again, other = (bootstrap(np.mean, sample, n_boot=200, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first.value == other.value and (first.low, first.high) != (other.low, other.high)
+
+
+def test_of_no_prompts_nothing_is_known():
+    none = np.empty((0, 2))
+    assert f"{bootstrap(np.median, none, documents=np.empty(0))}" == "unknown [unknown, unknown]"
+    assert compare_samples({"a": none, "b": none}, "a", np.empty(0)).censored.isna().all()
 
 
 def test_bootstrap_keeps_pairs_together(rng):

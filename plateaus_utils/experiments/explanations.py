@@ -50,7 +50,12 @@ def layer_thresholds(settings: dict[int, Setting], n_prompts: int) -> xr.Dataset
 
 
 def base_controls(setting: Setting) -> xr.Dataset:
-    """Threshold angles of random directions around every kind of base, and the entropy of the output there."""
+    """Threshold angles of random directions around every kind of base, and the entropy of the output there.
+
+    Returns:
+        `threshold` [prompt, base, direction], `entropy` [prompt, base] and `present` [prompt, base], which is false for
+        `same token` where no other prompt ends in the token of the base: what stands there is the prompt's own activation.
+    """
     kinds = tuple(BASES)
     result = threshold_sizes(setting, "base_controls", bases=kinds).isel(kind=0, drop=True)
 
@@ -58,7 +63,10 @@ def base_controls(setting: Setting) -> xr.Dataset:
         points = torch.stack([base_points(setting, kind)[chunk] for kind in kinds], 1)
         return xr.Dataset({"entropy": (("prompt", "base"), measure(suffix, points, names=("entropy",))["entropy"])})
 
-    return result.merge(in_chunks(setting, "base_entropy", {"bases": kinds}, compute))
+    result = result.merge(in_chunks(setting, "base_entropy", {"bases": kinds}, compute))
+    has_same = (setting.bases.tokens[:, -1:] == setting.others.tokens[:, -1]).any(1)
+    absent = (~has_same[:, None]).numpy() & (result.base == "same token").values
+    return result.assign(present=(("prompt", "base"), ~absent))
 
 
 def natural_variation(setting: Setting, n_swaps: int = 4) -> xr.Dataset:

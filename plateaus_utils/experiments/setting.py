@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ..activations import Gaussian, collect, collect_hooks, generator, isotropic
+from ..activations import Gaussian, collect_hooks, generator, isotropic
 from ..directions import Draws, draw
 from ..models import LanguageModel, describe, load_model
 from ..prompts import Prompts, load_prompts
@@ -80,80 +80,18 @@ def prepare(
     Raises:
         ModelError, CorpusError, ActivationError: see `load_model`, `load_prompts` and `Gaussian.fit`.
     """
-    return prepare_at(
+    return prepare_layers(
         load_model(model, device, dtype),
         results_dir,
+        [layer],
         corpus=corpus,
-        hook_name=f"blocks.{layer}.hook_resid_pre",
         seq_len=seq_len,
         n_prompts=n_prompts,
         n_others=n_others,
         seed=seed,
         prepend_bos=prepend_bos,
         shrinkage=shrinkage,
-    )
-
-
-def prepare_at(
-    model: LanguageModel,
-    results_dir: str,
-    *,
-    corpus: str,
-    hook_name: str,
-    seq_len: int,
-    n_prompts: int,
-    n_others: int,
-    seed: int,
-    prepend_bos: bool,
-    shrinkage: bool,
-) -> Setting:
-    """`prepare` for a model that is loaded already."""
-    model.layer_of(hook_name)
-    pools = load_prompts(
-        corpus,
-        model.tokenizer,
-        n_prompts,
-        n_others,
-        seq_len=seq_len,
-        seed=seed,
-        prepend_bos=prepend_bos,
-        n_ctx=model.n_ctx,
-    )
-    folder = results_folder(results_dir)
-    shared = describe(model) | {
-        "corpus": corpus,
-        "hook_name": hook_name,
-        "seq_len": seq_len,
-        "seed": seed,
-        "prepend_bos": prepend_bos,
-        "n_others": n_others,
-    }
-    stored = resumed(
-        folder,
-        "activations" + ("_bos" if prepend_bos else "") + hook_name.removeprefix("blocks").split(".hook")[0],
-        shared,
-        n_others,
-        n_others,
-        lambda _: xr.Dataset(
-            {
-                "activation": (("other", "d_model"), collect(model, pools.others.tokens, hook_name)),
-                "document": ("other", pools.others.documents),
-            }
-        ),
-    )
-    others = torch.from_numpy(stored.activation.values)
-    return Setting(
-        model,
-        hook_name,
-        pools.bases,
-        pools.others,
-        collect(model, pools.bases.tokens, hook_name),
-        others,
-        Gaussian.fit(others, shrinkage),
-        seed,
-        folder,
-        shared | {"n_prompts": n_prompts, "shrinkage": shrinkage},
-    )
+    )[layer]
 
 
 def prepare_layers(
@@ -167,9 +105,12 @@ def prepare_layers(
     n_others: int,
     seed: int,
     prepend_bos: bool,
+    shrinkage: bool,
 ) -> dict[int, Setting]:
-    """Settings at the inputs of several blocks, on the same prompts; the covariances are shrunk, for few activations."""
+    """`prepare` for a model that is loaded already: settings at the inputs of several blocks, on the same prompts."""
     hooks = {layer: f"blocks.{layer}.hook_resid_pre" for layer in layers}
+    for hook in hooks.values():
+        model.layer_of(hook)
     pools = load_prompts(
         corpus,
         model.tokenizer,
@@ -180,25 +121,37 @@ def prepare_layers(
         prepend_bos=prepend_bos,
         n_ctx=model.n_ctx,
     )
+    folder = results_folder(results_dir)
     shared = describe(model) | {
-        "corpus": corpus, "hook_name": list(hooks.values()), "seq_len": seq_len, "seed": seed,
-        "prepend_bos": prepend_bos, "n_others": n_others,
-    }  # fmt: skip
-    stored = resumed(
-        results_folder(results_dir), "activations_by_layer", shared, n_others, n_others,
-        lambda _: xr.Dataset(
-            {f"layer_{i}": (("other", "d_model"), v)
-             for i, v in zip(hooks, collect_hooks(model, pools.others.tokens, [*hooks.values()]).values(), strict=True)}
-        ),
-    )  # fmt: skip
+        "corpus": corpus,
+        "seq_len": seq_len,
+        "seed": seed,
+        "prepend_bos": prepend_bos,
+        "n_others": n_others,
+    }
+
+    def at_hooks(_: slice) -> xr.Dataset:
+        found = collect_hooks(model, pools.others.tokens, [*hooks.values()])
+        return xr.Dataset({hook: (("other", "d_model"), values) for hook, values in found.items()})
+
+    name = "_".join(["activations", *["bos"] * prepend_bos, *map(str, layers)])
+    stored = resumed(folder, name, shared | {"hook_name": list(hooks.values())}, n_others, n_others, at_hooks)
     bases = collect_hooks(model, pools.bases.tokens, [*hooks.values()])
     settings = {}
     for layer, hook in hooks.items():
-        others = torch.from_numpy(stored[f"layer_{layer}"].values)
+        others = torch.from_numpy(stored[hook].values)
         settings[layer] = Setting(
-            model, hook, pools.bases, pools.others, bases[hook], others, Gaussian.fit(others, shrinkage=True), seed,
-            results_folder(results_dir), shared | {"hook_name": hook, "n_prompts": n_prompts, "shrinkage": True},
-        )  # fmt: skip
+            model,
+            hook,
+            pools.bases,
+            pools.others,
+            bases[hook],
+            others,
+            Gaussian.fit(others, shrinkage),
+            seed,
+            folder,
+            shared | {"hook_name": hook, "n_prompts": n_prompts, "shrinkage": shrinkage},
+        )
     return settings
 
 
