@@ -1,6 +1,7 @@
 """The driver: parameters, keys, what makes a notebook a page, failures. Its notebooks are throw-aways."""
 
 import json
+import shutil
 
 import nbformat
 import pytest
@@ -8,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from plateaus_utils import book, site
 from plateaus_utils.errors import ParameterError, ResultError
+from plateaus_utils.files import PROJECT
 from plateaus_utils.site import BookError
 
 PARAMETERS = """# %% tags=["parameters"]
@@ -327,3 +329,13 @@ def test_sound_site_has_no_problems(tmp_path):
     (tmp_path / "b.html").write_text('<img src="c.png" alt="a curve"><p id="end"></p><a href="a.html">a</a>')
     assert site.site_problems(tmp_path) == []
     assert site.site_problems(tmp_path / "empty") == ["there are no pages"]
+
+
+def test_reference_pages_build_without_a_warning(tmp_path):
+    # Whatever docstring, type or citation is wrong shows here, and not only after half an hour of chapters.
+    shutil.copytree(PROJECT / "book", tmp_path / "book")
+    shutil.copy(PROJECT / "_config.yml", tmp_path)
+    toc = {"format": "jb-book", "root": "book/api", "chapters": [{"file": "book/bibliography"}]}
+    (tmp_path / "_toc.yml").write_text(json.dumps(toc))
+    pages = site.build_site(tmp_path)
+    assert 'id="plateaus_utils.sensitivity.find_thresholds"' in (pages / "book" / "api.html").read_text()
