@@ -115,12 +115,12 @@ plotting.show(fig, "Difference of the threshold angle from the corner against th
 # ## Do the map's resolution and the angle's precision decide?
 #
 # {glue:text}`n_fine` sections once more, on a grid of {glue:text}`fine_resolution` instead of {glue:text}`resolution` steps along an
-# edge and with angles to ±{glue:text}`fine_tolerance`° instead of ±0.5°. The fine angles on the coarse grid's points separate the effect
-# of precision from that of resolution: with a finer grid a corner's neighbours lie closer.
+# edge and with angles to ±{glue:text}`fine_tolerance`° instead of ±{glue:text}`tolerance`°. The finer angles on the coarse grid's points
+# separate the effect of precision from that of resolution: with a finer grid a corner's neighbours lie closer.
 
 # %%
 coarse = sections.isel(prompt=slice(0, fine.sizes["prompt"]))
-maps = {"coarse map, ±0.5°": coarse, "precise angles, coarse map": optima.on_coarse_grid(fine), "precise angles, fine map": fine}
+maps = {"as above": coarse, "finer angles": optima.on_coarse_grid(fine), "finer angles and map": fine}
 tables.agreement({name: optima.corner_statistics(sections_) for name, sections_ in maps.items()})
 
 # %% [markdown]
@@ -152,6 +152,7 @@ glue("n_sections", len(corners.prompt), display=False)
 glue("n_fine", fine.sizes["prompt"], display=False)
 glue("resolution", optima.RESOLUTION, display=False)
 glue("fine_resolution", optima.FINE_RESOLUTION, display=False)
+glue("tolerance", optima.TOLERANCE, display=False)
 glue("fine_tolerance", optima.FINE_TOLERANCE, display=False)
 for name, share in zip(("first", "second", "third"), thirds, strict=True):
     glue(f"{name}_lowest", f"{share:.0%}", display=False)

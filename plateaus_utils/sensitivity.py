@@ -154,9 +154,8 @@ def find_thresholds(
     """Smallest size at which an effect reaches `level` along each direction, all directions at once.
 
     Every direction walks up the grid to its first crossing there, past sizes at which even growth with the fourth power
-    of the size would not reach the level. Then its bracket is narrowed by the secant of the square root of the effect (a
-    smooth divergence is quadratic at its minimum, so its root is nearly straight), aimed just past the root on the longer
-    side, and by bisection every third time, until it is 2·tolerance wide.
+    of the size would not reach the level. Then its bracket is narrowed by the power law through its ends, aimed just past the
+    crossing on the longer side, and by bisection every fourth time, until it is 2·tolerance wide.
 
     Args:
         effect: points [m, n, d_model] and the indices [m] of the prompts they belong to -> effects [m, n].
@@ -170,14 +169,15 @@ def find_thresholds(
         ActivationError: the effect is not finite somewhere, or the level or the tolerance is impossible.
     """
     n, k = directions.shape[:2]
-    root_level = torch.as_tensor(level, dtype=torch.float64).expand(n).sqrt()[:, None].expand(n, k)
-    if not (root_level >= 0).all() or not tolerance > 0:
+    level = torch.as_tensor(level, dtype=torch.float64)
+    if not (level >= 0).all() or not tolerance > 0:
         raise ActivationError(
-            f"A threshold search needs a level from 0 up and a tolerance above 0, not {level} and {tolerance}."
+            f"A threshold search needs a level from 0 up and a tolerance above 0, not {level.tolist()} and {tolerance}."
         )
+    level = level.expand(n)[:, None].expand(n, k)
     steps = torch.as_tensor(grid, dtype=torch.float64)
     low, high = torch.zeros(n, k, dtype=torch.float64), torch.full((n, k), torch.inf, dtype=torch.float64)
-    at_low, at_high = -root_level.clone(), torch.full((n, k), torch.nan, dtype=torch.float64)
+    at_low, at_high = torch.zeros(n, k, dtype=torch.float64), torch.full((n, k), torch.nan, dtype=torch.float64)
     tries = torch.zeros(n, k, dtype=torch.int64)
     refinements = torch.zeros(n, k, dtype=torch.int64)
     while True:
@@ -187,17 +187,17 @@ def find_thresholds(
             break
         size = torch.where(
             bracketed,
-            _inside(low, high, at_low, at_high, refinements, tolerance),
-            _ahead(steps, low, at_low, root_level),
+            _inside(low, high, _power_law(low, high, at_low, at_high, level), refinements, tolerance),
+            _ahead(steps, low, at_low, level),
         )
-        value = _evaluate(effect, path, bases, directions, size, active).sqrt() - root_level
-        reached = active & (value >= 0)
-        missed = active & (value < 0)
+        value = _evaluate(effect, path, bases, directions, size, active)
+        reached = active & (value >= level)
+        missed = active & (value < level)
         high, at_high = torch.where(reached, size, high), torch.where(reached, value, at_high)
         low, at_low = torch.where(missed, size, low), torch.where(missed, value, at_low)
         tries += active
         refinements += active & bracketed
-    crossing = low + (high - low) * (-at_low / (at_high - at_low))
+    crossing = _power_law(low, high, at_low, at_high, level)
     return Thresholds(torch.where(high.isfinite(), crossing, torch.nan), tries)
 
 
@@ -205,24 +205,29 @@ FARTHEST = 3.0
 """How many times its last size a search may go ahead on the grid."""
 
 
-def _ahead(steps, low, at_low, root_level) -> torch.Tensor:
+def _ahead(steps, low, at_low, level) -> torch.Tensor:
     """The next size of the grid; or a later one, the last that growth with the fourth power does not take to the level.
 
     Never more than FARTHEST times the size: an effect near the noise floor says nothing about how it grows.
     """
-    growth = (root_level / (at_low + root_level).clamp_min(1e-12)).sqrt().clamp(1, FARTHEST)
+    growth = (level / at_low.clamp_min(1e-24)).pow(1 / 4).clamp(1, FARTHEST)
     following = torch.searchsorted(steps, low, right=True)
     far = torch.searchsorted(steps, low * growth, right=True) - 1
     return steps[torch.maximum(following, far).clamp_max(len(steps) - 1)]
 
 
-def _inside(low, high, at_low, at_high, refinements, tolerance) -> torch.Tensor:
-    """The next size to try strictly inside each bracket."""
-    secant = low + (high - low) * (-at_low / (at_high - at_low))
-    past = torch.where(high - secant > secant - low, 0.8 * tolerance, -0.8 * tolerance)
+def _power_law(low, high, at_low, at_high, level) -> torch.Tensor:
+    """Where the power law through both ends of a bracket meets the level; a quadratic where the lower end has no effect."""
+    share = (level / at_low).log() / (at_high / at_low).log()
+    return torch.where(at_low > 0, low * (high / low).pow(share), low + (high - low) * (level / at_high).sqrt())
+
+
+def _inside(low, high, crossing, refinements, tolerance) -> torch.Tensor:
+    """The next size to try strictly inside each bracket, given a guess of the crossing."""
+    past = torch.where(high - crossing > crossing - low, 0.8 * tolerance, -0.8 * tolerance)
     edge = torch.minimum(0.2 * (high - low), torch.full_like(low, 0.8 * tolerance))
-    guess = torch.maximum(low + edge, torch.minimum(high - edge, secant + past))
-    return torch.where(refinements % 3 == 2, (low + high) / 2, guess)
+    guess = torch.maximum(low + edge, torch.minimum(high - edge, crossing + past))
+    return torch.where(refinements % 4 == 3, (low + high) / 2, guess)
 
 
 def _evaluate(effect, path, bases, directions, size, active) -> torch.Tensor:

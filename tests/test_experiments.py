@@ -308,7 +308,7 @@ def test_thresholds_are_where_dense_curves_cross(mode, setting):
 def test_impossible_level_is_censored_everywhere(setting):
     found = threshold_sizes(setting, "test_censored", level=1e6)
     assert found.threshold.isnull().all() and found.threshold.attrs["limit"] == 180
-    assert (found.evaluations == 4).all()  # 7.5, 22.5, 67.5 and the last: three times as far each time
+    assert (found.evaluations == 4).all()  # 15, 45, 135 and the last: three times as far each time
 
 
 # Activation plateaus --------------------------------------------------------------------------------------------------
@@ -481,7 +481,7 @@ def test_pairs_of_the_same_last_token_say_which_prompts_have_one(setting):
 def test_corners_of_a_triangle_are_the_directions_of_its_targets(setting):
     found = optima.triangle_sections(setting, "test_triangles", 4)
     assert found.threshold.shape == (4, 2, 15)
-    weights, draws = found.weight.values, setting.first(4).draws(3, "triangle")
+    weights, draws = found.weight.values, setting.draws(3, "triangle")[:4]
     few = setting.first(4)
     suffix = Suffix(few.model, few.bases.tokens, few.hook_name)
     targets = {0: draws.real[:, 0], 1: draws.gaussian[:, 0]}
@@ -490,7 +490,14 @@ def test_corners_of_a_triangle_are_the_directions_of_its_targets(setting):
         np.testing.assert_allclose(found.threshold[:, section, 0], alone.size[:, 0], atol=0.5)
     shared = np.flatnonzero(weights[:, 0] == 0)  # the edge between the two Gaussian targets is in both sections
     edge = found.threshold.values[:, :, shared]
-    np.testing.assert_allclose(edge[:, 0], edge[:, 1], atol=0.5)
+    np.testing.assert_allclose(edge[:, 0], edge[:, 1], atol=0.1)
+
+
+def test_finer_map_of_the_first_prompts_shows_the_same_triangles(setting):
+    coarse = optima.triangle_sections(setting, "test_coarse", setting.n_prompts)
+    fine = optima.on_coarse_grid(optima.triangle_sections(setting, "test_fine", 3, optima.FINE_RESOLUTION, 0.01))
+    np.testing.assert_array_equal(fine.weight, coarse.weight)
+    np.testing.assert_allclose(fine.threshold, coarse.threshold[:3], atol=optima.TOLERANCE + 0.01)
 
 
 def test_lines_cross_at_the_corner_they_pass(setting):

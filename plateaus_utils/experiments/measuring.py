@@ -27,7 +27,7 @@ CURVE_SIZES = {
 }
 """Sizes of the curves of several effects: degrees, and norms of the base."""
 
-GRIDS = {"sphere": np.arange(7.5, 180.1, 7.5), "straight": np.arange(0.1, 2.01, 0.1)}
+GRIDS = {"sphere": np.arange(15, 180.1, 7.5), "straight": np.arange(0.2, 2.01, 0.1)}
 """Sizes at which the threshold search looks for its bracket; the last is the limit beyond which a size is censored."""
 
 TOLERANCES = {"sphere": 0.5, "straight": 0.01}

@@ -12,7 +12,8 @@ RESOLUTION = 4
 """Steps along an edge of a triangle: 15 directions."""
 FINE_RESOLUTION = 8
 """A multiple of RESOLUTION, so that a fine map contains a coarse one."""
-FINE_TOLERANCE = 0.05
+TOLERANCE, FINE_TOLERANCE = 0.05, 0.01
+"""Degrees; neighbours on a map often differ by less than the half degree that suffices elsewhere."""
 N_FINE = 20
 SECTIONS = ("real-other", "random")
 """What the first corner of a section is; the other two corners are the same two Gaussian targets in both."""
@@ -39,7 +40,7 @@ def corner_indices(weights: np.ndarray) -> list[int]:
 
 
 def triangle_sections(
-    setting: Setting, name: str, n_prompts: int, resolution: int = RESOLUTION, tolerance: float = 0.5
+    setting: Setting, name: str, n_prompts: int, resolution: int = RESOLUTION, tolerance: float = TOLERANCE
 ) -> xr.Dataset:
     """Threshold angles over triangles of directions, two for each prompt :cite:p:`heimersheim2024plateaus`.
 
@@ -49,8 +50,8 @@ def triangle_sections(
     Returns:
         `threshold` [prompt, section, point] with the coordinates `weight` [point, corner].
     """
+    draws = setting.draws(3, "triangle")  # for all prompts: the first ones must have the same corners on every map
     setting = setting.first(min(n_prompts, setting.n_prompts))
-    draws = setting.draws(3, "triangle")
     weights = triangle(resolution)
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
@@ -67,7 +68,7 @@ def triangle_sections(
     return result.assign_coords(section=list(SECTIONS), weight=(("point", "corner"), weights))
 
 
-def lines_past_corners(setting: Setting, tolerance: float = 0.1) -> xr.Dataset:
+def lines_past_corners(setting: Setting, tolerance: float = TOLERANCE) -> xr.Dataset:
     """Threshold angles along lines that run past a corner: two lines through a real-other and two through a random one.
 
     A corner of a triangle tests slopes on one side only. Here targets are mean-removed and of unit length, mixed with weights
