@@ -50,9 +50,10 @@ dtype: str = "float32"  # floating-point type of the model
 # for each. Bases (perturbed) and others (targets) come from different documents.
 
 # %%
-setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
-                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
-                              device=device, dtype=dtype)
+setting = experiments.prepare(
+    model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
+    n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
+    shrinkage=shrinkage, device=device, dtype=dtype)
 lm = setting.model
 print(f"{lm.description}\n{lm.n_layers} blocks, d_model {lm.d_model}, {lm.normalization}; weight processing: {lm.processing}")
 

@@ -44,11 +44,12 @@ device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %%
-setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
-                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
-                              device=device, dtype=dtype)
+setting = experiments.prepare(
+    model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
+    n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
+    shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
-print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}")
+print(setting.model.description, setting.hook_name, corpus, sep=", ")
 
 # %% [markdown]
 # ## The landscape between three real activations
@@ -174,8 +175,8 @@ lengths = plateaus.plateau_lengths(setting)
 limit = lengths.attrs["max_steps"]
 capped = lengths.steps.fillna(limit)
 steps = {str(kind): capped.sel(base=kind).values for kind in capped.base.values}
-print({kind: f"{np.median(values):.0f} steps (median), {np.mean(values >= limit):.0%} not within "
-       f"{limit}" for kind, values in steps.items()})
+for kind, values in steps.items():
+    print(f"{kind}: {np.median(values):.0f} steps (median), {np.mean(values >= limit):.0%} not within {limit}")
 
 # %% [markdown]
 # ## Close to the base
@@ -231,8 +232,10 @@ for name in ("configuration", "published"):
 # The report adds none. With one in front of every prompt (and one token of text less), the key result becomes:
 
 # %%
-with_bos = experiments.prepare_layers(setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len, n_prompts=n_prompts,
-                                      n_others=n_others, seed=seed, prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
+with_bos = experiments.prepare_layers(
+    setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len,
+    n_prompts=n_prompts, n_others=n_others, seed=seed,
+    prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
 bos = experiments.threshold_sizes(with_bos, "plateau_thresholds_bos", bases=("real", "random"))
 tables.comparison_table({("sphere", "other choice"): statistics.compare(bos.threshold.isel(kind=0), "base", "real", with_bos.documents)})
 

@@ -45,11 +45,12 @@ device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %%
-setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
-                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
-                              device=device, dtype=dtype)
+setting = experiments.prepare(
+    model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
+    n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
+    shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
-print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}")
+print(setting.model.description, setting.hook_name, corpus, sep=", ")
 
 # %% [markdown]
 # ## Curves

@@ -46,12 +46,13 @@ device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %%
-setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
-                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
-                              device=device, dtype=dtype)
+setting = experiments.prepare(
+    model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
+    n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
+    shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
 over = {"documents": documents}
-print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}")
+print(setting.model.description, setting.hook_name, corpus, sep=", ")
 
 # %% [markdown]
 # ## Is it more than a smooth function?
@@ -97,9 +98,11 @@ tables.columns_table({f"at {angle}°": column for angle, column in shown.items()
 # %%
 layers = explanations.sweep_layers(setting.model.n_layers)
 late_layer = setting.model.n_layers - 1
-by_layer = experiments.prepare_layers(setting.model, results_dir, sorted({*layers, layer}), corpus=corpus, seq_len=seq_len,
-                                      n_prompts=max(n_prompts_late, n_prompts_layer), n_others=min(explanations.N_SHRUNK, n_others),
-                                      seed=seed, prepend_bos=prepend_bos, shrinkage=True)
+by_layer = experiments.prepare_layers(
+    setting.model, results_dir, sorted({*layers, layer}), corpus=corpus, seq_len=seq_len,
+    n_prompts=max(n_prompts_late, n_prompts_layer), seed=seed,
+    n_others=min(explanations.N_SHRUNK, n_others),
+    prepend_bos=prepend_bos, shrinkage=True)
 
 # %%
 late = {place: experiments.threshold_sizes(by_layer[place].first(n_prompts_late), f"block_{place}", kinds=("random", "real-other")).threshold.isel(base=0)
@@ -187,8 +190,10 @@ tables.comparison_table({("all prompts",): statistics.compare(controls.threshold
 # The direction effect with the other choice of `prepend_bos` (the plateau effect is on {doc}`02_activation_plateaus`):
 
 # %%
-with_bos = experiments.prepare_layers(setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len, n_prompts=n_prompts,
-                                      n_others=n_others, seed=seed, prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
+with_bos = experiments.prepare_layers(
+    setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len,
+    n_prompts=n_prompts, n_others=n_others, seed=seed,
+    prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
 bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
 tables.comparison_table({("other choice",): statistics.compare(bos, "kind", "real-other", with_bos.documents)})
 

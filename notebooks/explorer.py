@@ -38,9 +38,10 @@ device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %% tags=["remove-input"]
-setting = experiments.prepare(model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len, n_prompts=n_prompts,
-                              n_others=n_others, seed=seed, prepend_bos=prepend_bos, shrinkage=shrinkage,
-                              device=device, dtype=dtype)
+setting = experiments.prepare(
+    model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
+    n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
+    shrinkage=shrinkage, device=device, dtype=dtype)
 few = setting.first(min(n_walks, n_prompts))
 sae = latents.main_dictionary(latents.dictionaries(setting, saes))
 walks = explorer.walks(few, sae)

@@ -408,15 +408,15 @@ def table(evaluated: Sequence[dict]) -> pd.DataFrame:
         for claim in evaluated
         for part in claim["parts"]
     ]
-    return pd.DataFrame(rows).set_index("claim")
+    return pd.DataFrame(rows).set_index("claim").rename_axis(None)
 
 
 def _band_text(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return "none"
     if low is None:
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+        return f"at most {high:.3g}"
+    return f"at least {low:.3g}" if high is None else f"{low:.3g} to {high:.3g}"
 
 
 def page(evaluated: Sequence[dict]) -> str:

@@ -113,7 +113,9 @@ def extreme_latents(single: xr.Dataset, angles: np.ndarray, n: int = 10) -> pd.D
 
 def explanations(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     """Explanation, prediction, measurement."""
-    return pd.DataFrame(rows, columns=["explanation", "predicts", "measured"]).set_index("explanation")
+    return (
+        pd.DataFrame(rows, columns=["explanation", "predicts", "measured"]).set_index("explanation").rename_axis(None)
+    )
 
 
 def provenance(settings: dict) -> pd.DataFrame:
