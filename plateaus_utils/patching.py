@@ -50,6 +50,10 @@ class Readout:
         """Some of the points."""
         return Readout(self.logits[:, points], self.resid_post[:, points], self.normalized[:, points])
 
+    def each_alone(self) -> "Readout":
+        """Every point as if it had a prompt to itself: [n_prompts · n_points, 1, ...]."""
+        return Readout(*(x.flatten(0, 1).unsqueeze(1) for x in (self.logits, self.resid_post, self.normalized)))
+
 
 class Suffix:
     """The rest of a network from a hook on, for a batch of prompts.

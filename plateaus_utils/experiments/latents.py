@@ -78,22 +78,9 @@ def _thresholds(
     vectors = {kind: torch.where(empty[kind][..., None], v.new_ones(()), v) for kind, v in vectors.items()}
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
-        if points is None:
-            found = thresholds_along(
-                suffix,
-                setting.base_activations[chunk],
-                torch.stack([vectors[kind][chunk] for kind in kinds], 1),
-                mode,
-                **search,
-            ).size
-        else:
-            found = torch.stack(
-                [
-                    thresholds_along(suffix, points[kind][chunk], vectors[kind][chunk], mode, **search).size
-                    for kind in kinds
-                ],
-                1,
-            )
+        at = setting.base_activations[chunk] if points is None else torch.stack([points[k][chunk] for k in kinds], 1)
+        along = torch.stack([vectors[kind][chunk] for kind in kinds], 1)
+        found = thresholds_along(suffix, at, along, mode, **search).size
         return xr.Dataset({"threshold": (("prompt", "kind", "direction"), found)})
 
     options = {

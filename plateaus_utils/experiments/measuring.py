@@ -119,21 +119,11 @@ def threshold_sizes(
     tolerance = TOLERANCES[mode] if tolerance is None else tolerance
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
-        found = []
-        for base in bases:
-            at, vectors = _at_base(setting, base, kinds, draws, chunk, pairing)
-
-            search = thresholds_along(suffix, at, vectors, mode, effect, level, grid, tolerance)
-            dims = ("prompt", "kind", "direction")
-            found.append(
-                xr.Dataset(
-                    {
-                        "threshold": (dims, search.size),
-                        "evaluations": (dims, search.evaluations),
-                    }
-                )
-            )
-        return xr.concat(found, "base")
+        found = [_at_base(setting, base, kinds, draws, chunk, pairing) for base in bases]
+        at, vectors = (torch.stack(parts, 1) for parts in zip(*found, strict=True))
+        search = thresholds_along(suffix, at, vectors, mode, effect, level, grid, tolerance)
+        dims = ("prompt", "base", "kind", "direction")
+        return xr.Dataset({"threshold": (dims, search.size), "evaluations": (dims, search.evaluations)})
 
     options = {
         "bases": bases,
@@ -149,7 +139,7 @@ def threshold_sizes(
     result = in_chunks(setting, name, options, compute, together=PROMPTS_PER_SEARCH)
     result = result.assign_coords(base=list(bases), kind=list(kinds))
     result["threshold"].attrs = {"unit": UNITS[mode], "effect": effect, "level": float(level), "limit": float(grid[-1])}
-    return result.transpose("prompt", "base", "kind", "direction")
+    return result
 
 
 def thresholds_along(
@@ -162,16 +152,26 @@ def thresholds_along(
     grid: Sequence[float] | None = None,
     tolerance: float | None = None,
 ) -> Thresholds:
-    """Threshold sizes of directions [n_prompts, ..., d_model] at bases [n_prompts, d_model], shaped like the directions."""
+    """Threshold sizes of directions at bases, all at once, shaped like the directions.
+
+    Args:
+        at: [n_prompts, d_model], or [n_prompts, n_bases, d_model] for several bases of each prompt.
+        vectors: [n_prompts, ..., d_model], or [n_prompts, n_bases, ..., d_model].
+    """
+    bases = at.flatten(0, -2)
+    prompt_of = torch.arange(len(at)).repeat_interleave(len(bases) // len(at))
     with torch.no_grad():
-        reference = suffix(at[:, None].to(suffix.base))
+        reference = suffix(at.reshape(len(at), -1, at.shape[-1]).to(suffix.base)).each_alone()
+
+    def effects(points: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        here = suffix.of_prompts(prompt_of[chosen])
+        return measure(here, points, reference.of_prompts(chosen), (effect,))[effect][:, 0]
+
     search = find_thresholds(
-        lambda points, prompts: measure(suffix.of_prompts(prompts), points, reference.of_prompts(prompts), (effect,))[
-            effect
-        ][:, 0],
+        effects,
         MODES[mode],
-        at,
-        vectors.flatten(1, -2),
+        bases,
+        vectors.reshape(len(bases), -1, vectors.shape[-1]),
         level=level,
         grid=GRIDS[mode] if grid is None else grid,
         tolerance=TOLERANCES[mode] if tolerance is None else tolerance,
