@@ -34,7 +34,7 @@ class Interval:
             f"{x:{spec or '.2f'}}" if math.isfinite(x) else "unknown" if math.isnan(x) else "beyond the range"
             for x in (self.value, self.low, self.high)
         )
-        return f"{value}\N{NO-BREAK SPACE}[{low},\N{NO-BREAK SPACE}{high}]"
+        return f"{value} [{low},\N{NO-BREAK SPACE}{high}]"
 
 
 def bootstrap(

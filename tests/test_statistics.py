@@ -144,8 +144,8 @@ def test_interval_of_a_censored_median_may_end_at_infinity_but_is_never_made_up(
 
 
 def test_interval_is_written_as_value_and_ends():
-    assert f"{Interval(1.234, 1.0, 2.5, 7)}" == "1.23\N{NO-BREAK SPACE}[1.00,\N{NO-BREAK SPACE}2.50]"
-    assert f"{Interval(12.34, 10, 25, 7):.0f}" == "12\N{NO-BREAK SPACE}[10,\N{NO-BREAK SPACE}25]"
+    assert f"{Interval(1.234, 1.0, 2.5, 7)}" == "1.23 [1.00,\N{NO-BREAK SPACE}2.50]"
+    assert f"{Interval(12.34, 10, 25, 7):.0f}" == "12 [10,\N{NO-BREAK SPACE}25]"
 
 
 # Statistics -----------------------------------------------------------------------------------------------------------
