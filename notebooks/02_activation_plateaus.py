@@ -178,6 +178,10 @@ steps = {str(kind): capped.sel(base=kind).values for kind in capped.base.values}
 for kind, values in steps.items():
     print(f"{kind}: {np.median(values):.0f} steps (median), {np.mean(values >= limit):.0%} not within {limit}")
 
+# %% mystnb={"figure": {"caption": "Steps of 0.5 activation units until the last block's output has moved half the median distance between outputs of unrelated prompts, from real and from Gaussian bases; lengths beyond the limit count as the limit.", "name": "fig-lengths"}}
+fig = plotting.histogram_panels({"plateau length (steps)": steps}, bins=25)
+plotting.show(fig, "Histograms of plateau lengths in absolute steps, from real and from Gaussian bases.")
+
 # %% [markdown]
 # ## Close to the base
 #
@@ -274,7 +278,7 @@ c2 = claims.evaluate("C2", [
     Part("KS distance", ks, "", *((0.45, None) if gpt2 else (None, None))),
     Part("mean length, real", statistics.bootstrap(np.mean, steps["real"], **over), "steps", *quarter(15.12)),
     Part("mean length, Gaussian", statistics.bootstrap(np.mean, steps["random"], **over), "steps", *quarter(8.33)),
-], "02_activation_plateaus#fig-sphere")
+], "02_activation_plateaus#fig-lengths")
 
 # %% tags=["hide-input"]
 exponents = {name: sensitivity.exponent(small["size"].values, small[name].values, small.kl.values) for name in ("kl", "l2")}

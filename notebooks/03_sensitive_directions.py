@@ -214,9 +214,13 @@ different = last_tokens != setting.bases.tokens[:, -1].numpy()
 
 # %%
 both = has_same & different
-same_difference = bootstrap(lambda a, b: np.median(a) - np.median(b), slopes["same token"][both], slopes["other token"][both],
-                            documents=documents[both])
+compared = {name: values[both] for name, values in slopes.items()}
+same_difference = bootstrap(lambda a, b: np.median(a) - np.median(b), *compared.values(), documents=documents[both])
 print(f"{both.sum()} prompts with both; median slope, same minus other token: {same_difference:.2f}")
+
+# %% mystnb={"figure": {"caption": "Maximal slope of the output's relative distance on straight paths from a base to an activation of the same last token and to one of another; a straight line has slope one.", "name": "fig-same-token"}}
+fig = plotting.histogram_panels({"maximal slope": compared}, bins=30)
+plotting.show(fig, "Histograms of maximal slopes towards activations of the same and of other last tokens.")
 
 # %% [markdown]
 # ## The steepest step on the way to a target
@@ -274,7 +278,7 @@ c17 = claims.evaluate("C17", [
     Part("median position of the steepest step", bootstrap(np.median, steepest_t, **over), "", *((0.40, 0.58) if gpt2 else (None, None))),
 ], "02_activation_plateaus#fig-untrained")
 c19 = claims.evaluate("C19", [Part("median slope, same minus other last token", same_difference, "", None, 0.0)],
-                      "03_sensitive_directions#fig-steepest")
+                      "03_sensitive_directions#fig-same-token")
 
 # %% tags=["hide-input"]
 separation = within["real-other", "random"]

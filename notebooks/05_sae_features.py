@@ -184,16 +184,26 @@ shares = {sort: bootstrap(np.mean, values, **over_few) for sort, values in lower
 any_lower = {sort: statistics.proportion(values.any(1)) for sort, values in lower.items()}
 tables.columns_table({"share of moves that lower the threshold": shares, "share of prompts with such a move": any_lower})
 
+# %% mystnb={"figure": {"caption": "Threshold angle of a real-other direction after a move of its target, minus that of the unmoved target, for moves along the target's own latents and along Gaussian mixtures: below zero the move makes the direction more sensitive. Censored angles left out.", "name": "fig-moves"}}
+change = {str(sort): (moves.moved.sel(sort=sort) - moves.whole).values for sort in moves.sort.values}
+fig = plotting.histogram_panels({"change of the threshold angle (degrees)": {sort: values[np.isfinite(values)] for sort, values in change.items()}})
+plotting.show(fig, "Histograms of the change of the threshold angle by moves along own latents and along mixtures.")
+
 # %% [markdown]
 # **Does alignment with a latent predict an early threshold?** For random and real-other directions: the rank correlation of the threshold
 # angle with the largest cosine with any latent, and with the share of the direction that lies in the span of the latents active on the base.
 
 # %%
-aligned = {kind: bootstrap(statistics.spearman, latents.alignment(setting, sae, kind, 2).numpy(), merged["sphere"][kind], **over)
-           for kind in ("random", "real-other")}
-spanned = {kind: bootstrap(statistics.spearman, latents.alignment_with_active(setting, sae, kind, setting.draws(2)).numpy(), merged["sphere"][kind], **over)
-           for kind in ("random", "real-other")}
+target_angles = {kind: merged["sphere"][kind] for kind in ("random", "real-other")}
+nearest = {kind: latents.alignment(setting, sae, kind, 2).numpy() for kind in target_angles}
+in_span = {kind: latents.alignment_with_active(setting, sae, kind, setting.draws(2)).numpy() for kind in target_angles}
+aligned, spanned = ({kind: bootstrap(statistics.spearman, x[kind], target_angles[kind], **over) for kind in x} for x in (nearest, in_span))
 tables.columns_table({"with the nearest latent": aligned, "with the span of active latents": spanned})
+
+# %% mystnb={"figure": {"caption": "Threshold angle of random and real-other directions against their largest cosine with any latent (left) and against the share of their squared length in the span of the latents active on the base (right). One dot a direction; censored angles left out.", "name": "fig-alignment"}}
+fig = plotting.scatter_panels({"largest cosine with a latent": nearest, "share in the span of active latents": in_span},
+                              target_angles, "threshold angle (degrees)")
+plotting.show(fig, "Two scatter plots of threshold angles against alignment with latents.")
 
 # %% [markdown]
 # ## SAE errors and ablations
@@ -219,8 +229,12 @@ plotting.show(fig, "Ratios of mean KL by SAE and comparison, two panels.")
 
 # %%
 ablations = latents.ablation_effects(setting, sae)
-mean_kl = {str(kind): bootstrap(np.nanmean, ablations.sel(kind=kind).values, **over) for kind in ablations.kind.values}
+mean_kl = {str(kind): bootstrap(np.mean, ablations.sel(kind=kind).values, **over) for kind in ablations.kind.values}
 tables.columns_table({"mean KL (nats)": mean_kl}, ".2g")
+
+# %% mystnb={"figure": {"caption": "Mean KL divergence of ablating one active latent and of other steps of the same length, with 95 percent intervals over documents.", "name": "fig-ablations"}}
+fig = plotting.dots({"mean KL (nats)": mean_kl})
+plotting.show(fig, "Mean KL divergences with intervals of ablating or doubling a latent and of two other steps.")
 
 # %% [markdown]
 # ## Sparsity and architecture
@@ -247,6 +261,11 @@ plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two p
 # %%
 counts = {d.name: latents.codes_switched_on(setting, d) for d in dictionaries}
 tables.columns_table({name: {kind: bootstrap(np.median, values, n_boot=500) for kind, values in kinds.items()} for name, kinds in counts.items()}, ".0f")
+
+# %% mystnb={"figure": {"caption": "How many latents the encoder switches on for isotropic vectors, Gaussian samples and real activations; of the SAE whose number is free, where there is one.", "name": "fig-counts"}}
+free = next((d for d in dictionaries if d.sae.cfg.architecture() != "topk"), sae)
+fig = plotting.histogram_panels({f"latents switched on, {free.name}": counts[free.name]})
+plotting.show(fig, "Histograms of the number of latents switched on for three sorts of activation.")
 
 # %% [markdown]
 # ## Atomic or composite?
@@ -342,7 +361,7 @@ c9 = claims.evaluate("C9", [
     Part("own moves that lower the threshold, minus mixtures", bootstrap(statistics.mean_difference, lower["own latents"], lower["mixtures"], **over_few), "", 0.0, None),
     Part("share of own moves that lower it", shares["own latents"]),
     Part("share of prompts with such a move", any_lower["own latents"]),
-], "05_sae_features#fig-parts")
+], "05_sae_features#fig-moves")
 family = [d for d in dictionaries if d.sae.cfg.architecture() == "topk"] or dictionaries
 ratios = np.stack([at_all[d.name].values for d in family], 1)
 c10 = claims.evaluate("C10", [
@@ -359,21 +378,20 @@ c15 = claims.evaluate("C15", [
     Part(f"active minus inactive, {family[0].name}", bootstrap(statistics.mean_difference, sparsest.sel(kind="active").values, sparsest.sel(kind="inactive").values, **over), "nats", 0.0, None),
 ], "05_sae_features#fig-sparsity")
 c25 = claims.evaluate("C25", [Part("rank correlation, random directions", aligned["random"], "", -0.05, 0.05),
-                              Part("rank correlation, real-other directions", aligned["real-other"])], "05_sae_features#fig-latents")
+                              Part("rank correlation, real-other directions", aligned["real-other"])], "05_sae_features#fig-alignment")
 ablate, _, towards, isotropic = (ablations.sel(kind=kind).values for kind in latents.ABLATIONS)
 c28 = claims.evaluate("C28", [
     Part("ablating minus towards the reconstruction", bootstrap(statistics.mean_difference, ablate, towards, **over), "nats", 0.0, None),
     Part("towards the reconstruction minus isotropic", bootstrap(statistics.mean_difference, towards, isotropic, **over), "nats", 0.0, None),
-], "05_sae_features#fig-errors")
+], "05_sae_features#fig-ablations")
 
 # %% tags=["hide-input"]
-free = next((d for d in dictionaries if d.sae.cfg.architecture() != "topk"), sae)
 on = counts[free.name]["isotropic"]
 c29 = claims.evaluate("C29", [
     Part(f"median number switched on, {free.name}", bootstrap(np.median, on), "latents", *((10.0, 100.0) if gpt2 else (10.0, None))),
     Part("largest number", bootstrap(np.max, on, n_boot=200), "latents", *((5000.0, None) if gpt2 else (None, None))),
     Part("median number for real activations", bootstrap(np.median, counts[free.name]["real"]), "latents"),
-], "05_sae_features#fig-sparsity")
+], "05_sae_features#fig-counts")
 if free.sae.cfg.architecture() == "topk":
     c29 = claims.withheld(c29, "a TopK encoder switches on as many latents for any input")
 seven = {**c29, "id": "(vii)", "statement": claims.PUBLISHED["(vii)"].statement, "published": claims.PUBLISHED["(vii)"].value}

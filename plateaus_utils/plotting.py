@@ -169,10 +169,10 @@ def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) 
     """One panel of outlined density histograms for each quantity: label -> kind -> values."""
     figure, axes = panels(1, len(samples))
     for ax, (label, kinds) in zip(axes[0], samples.items(), strict=True):
-        edges = np.histogram_bin_edges(np.concatenate(list(kinds.values())), bins)
+        edges = np.histogram_bin_edges(np.concatenate([values.ravel() for values in kinds.values()]), bins)
         for kind, values in kinds.items():
             ax.hist(
-                values,
+                values.ravel(),
                 edges,
                 density=True,
                 histtype="step",
@@ -182,6 +182,19 @@ def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) 
                 linestyle=KIND_DASHES.get(kind, "-"),
             )
         ax.set(xlabel=label, ylabel="density")
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def scatter_panels(x: dict[str, dict[str, np.ndarray]], y: dict[str, np.ndarray], ylabel: str) -> Figure:
+    """One panel of dots for each quantity, label -> kind -> values, against the values `y` of the same kinds."""
+    figure, axes = panels(1, len(x), sharey=True)
+    for ax, (label, kinds) in zip(axes[0], x.items(), strict=True):
+        for mark, (kind, values) in zip("os^", kinds.items(), strict=False):
+            color = KIND_COLORS.get(kind)
+            ax.plot(values.ravel(), y[kind].ravel(), mark, label=kind, color=color, markersize=3, alpha=0.5)
+        ax.set(xlabel=label)
+    axes[0, 0].set(ylabel=ylabel)
     axes[0, 0].legend(fontsize=8)
     return figure
 

@@ -182,8 +182,8 @@ def ratio_of_means(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def mean_difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean of the first sample minus mean of the second, without missing values."""
-    return float(np.nanmean(first) - np.nanmean(second))
+    """Mean of the first sample minus mean of the second."""
+    return float(np.mean(first) - np.mean(second))
 
 
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:

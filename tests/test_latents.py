@@ -50,9 +50,14 @@ def test_latent_vectors_are_rows_of_latents_of_their_kind(setting, dictionary):
         assert allowed.gather(1, chosen).all() and (chosen[:, 0] != chosen[:, 1]).all()
 
 
-def test_too_few_active_latents_are_refused(setting, dictionary, refused):
-    with refused(SAEError, "fewer than 40 active latents"):
-        latents.latent_vectors(setting, dictionary, 40)
+def test_few_active_latents_are_repeated_and_none_are_refused(dictionary, refused):
+    codes, rng = torch.zeros(2, 6), torch.Generator().manual_seed(0)
+    codes[0, [1, 4]] = 1.0
+    codes[1, 3] = 1.0
+    chosen = latents._pick_active(dictionary, codes, 4, rng).tolist()
+    assert set(chosen[0][:2]) == {1, 4} and chosen[0][2:] == chosen[0][:2] and chosen[1] == [3] * 4
+    with refused(SAEError, "no active latent"):
+        latents._pick_active(dictionary, torch.zeros(2, 6), 4, rng)
 
 
 def test_threshold_sizes_are_those_of_the_search_alone(setting, dictionary, suffix):

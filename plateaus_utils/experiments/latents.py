@@ -100,21 +100,26 @@ def _thresholds(
 def latent_vectors(setting: Setting, dictionary: Dictionary, k: int = 2) -> dict[str, torch.Tensor]:
     """Decoder directions [n_prompts, k, d_model] of latents drawn for each prompt, by what the latents are there.
 
-    `active` on the base, `inactive` there but alive, `dead`: active on none of the other activations (left out if there are
-    fewer than k).
+    `active` on the base (repeated where there are fewer than k), `inactive` there but alive, `dead`: active on none of the
+    other activations (left out if there are fewer than k).
 
     Raises:
-        SAEError: a base has fewer than k active latents.
+        SAEError: a base has no active latent.
     """
     codes, rng = dictionary.encode(setting.base_activations), _rng(setting, dictionary, f"latents/{k}")
     alive = (dictionary.frequency > 0).expand_as(codes)
-    allowed = {"active": codes > 0, "inactive": alive & (codes <= 0), "dead": ~alive & (codes <= 0)}
-    chosen = {kind: pick(mask, k, rng) for kind, mask in allowed.items()}
-    if (chosen["active"] < 0).any():
-        raise SAEError(
-            f"The SAE '{dictionary.name}' has fewer than {k} active latents on some prompts; choose a less sparse one."
-        )
+    chosen = {"active": _pick_active(dictionary, codes, k, rng)}
+    chosen |= {"inactive": pick(alive & (codes <= 0), k, rng), "dead": pick(~alive & (codes <= 0), k, rng)}
     return {kind: dictionary.rows[index] for kind, index in chosen.items() if (index >= 0).all()}
+
+
+def _pick_active(dictionary: Dictionary, codes: torch.Tensor, k: int, rng: torch.Generator) -> torch.Tensor:
+    """[n, k] k of the latents active in each row of codes [n, d_sae], repeated from the first where there are fewer."""
+    chosen = pick(codes > 0, k, rng)
+    n_active = (chosen >= 0).sum(1, keepdim=True)
+    if (n_active == 0).any():
+        raise SAEError(f"The SAE '{dictionary.name}' has no active latent on some prompts; choose a less sparse one.")
+    return chosen.gather(1, torch.arange(k) % n_active)
 
 
 def latent_thresholds(setting: Setting, dictionary: Dictionary, mode: str) -> xr.DataArray:
@@ -263,9 +268,9 @@ def mixed_moves(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
     """
     draws = setting.draws(2 * N_MOVES, "moves")
     target, base = draws.real[:, 0], setting.base_activations
-    latents = pick(dictionary.encode(target) > 0, N_MOVES, _rng(setting, dictionary, "moves"))
+    latents = _pick_active(dictionary, dictionary.encode(target), N_MOVES, _rng(setting, dictionary, "moves"))
     mixtures = (draws.gaussian - draws.gaussian_second)[:, :N_MOVES]
-    steps = torch.stack([dictionary.rows[latents.clamp_min(0)], torch.nn.functional.normalize(mixtures, dim=-1)], 1)
+    steps = torch.stack([dictionary.rows[latents], torch.nn.functional.normalize(mixtures, dim=-1)], 1)
     steps = torch.cat([steps, -steps], 2) * (MOVE * target.norm(dim=-1))[:, None, None, None]
     moved = torch.cat([target[:, None], (target[:, None, None] + steps).flatten(1, 2)], 1) - base[:, None]
     sizes = _thresholds(setting, dictionary, "mixed_moves", {"moved": moved}).isel(kind=0, drop=True)
@@ -379,9 +384,8 @@ def ablation_effects(setting: Setting, dictionary: Dictionary, k: int = 4) -> xr
     """KL [prompt, kind, direction] of ablating one active latent, and of other steps as long :cite:p:`lindsey2024april`."""
     base, rng = setting.base_activations, _rng(setting, dictionary, "ablations")
     codes = dictionary.encode(base)
-    chosen = pick(codes > 0, k, rng)
-    size = codes.gather(1, chosen.clamp_min(0))[..., None] * (chosen >= 0)[..., None]
-    ablated = -size * dictionary.sae.W_dec[chosen.clamp_min(0)]
+    chosen = _pick_active(dictionary, codes, k, rng)
+    ablated = -codes.gather(1, chosen)[..., None] * dictionary.sae.W_dec[chosen]
     length = ablated.norm(dim=-1, keepdim=True)
     unit = torch.nn.functional.normalize
     steps = torch.stack(
@@ -400,7 +404,7 @@ def ablation_effects(setting: Setting, dictionary: Dictionary, k: int = 4) -> xr
         return xr.Dataset({"kl": (("prompt", "kind", "direction"), kl.view(points.shape[:-1]))})
 
     result = in_chunks(setting, "ablation_effects", {"sae": dictionary.fingerprint, "k": k}, compute)
-    return result.assign_coords(kind=list(ABLATIONS)).kl.where(torch.as_tensor(chosen >= 0).numpy()[:, None])
+    return result.assign_coords(kind=list(ABLATIONS)).kl
 
 
 def codes_switched_on(setting: Setting, dictionary: Dictionary, n: int = 2000) -> dict[str, np.ndarray]:
