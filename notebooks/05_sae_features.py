@@ -262,9 +262,10 @@ plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two p
 counts = {d.name: latents.codes_switched_on(setting, d) for d in dictionaries}
 tables.columns_table({name: {kind: bootstrap(np.median, values, n_boot=500) for kind, values in kinds.items()} for name, kinds in counts.items()}, ".0f")
 
-# %% mystnb={"figure": {"caption": "How many latents the encoder switches on for isotropic vectors, Gaussian samples and real activations; of the SAE whose number is free, where there is one.", "name": "fig-counts"}}
+# %% mystnb={"figure": {"caption": "How many latents the encoder switches on for isotropic vectors, Gaussian samples and real activations, as decimal logarithms; of the SAE whose number is free, where there is one.", "name": "fig-counts"}}
 free = next((d for d in dictionaries if d.sae.cfg.architecture() != "topk"), sae)
-fig = plotting.histogram_panels({f"latents switched on, {free.name}": counts[free.name]})
+logs = {kind: np.log10(np.maximum(values, 1)) for kind, values in counts[free.name].items()}
+fig = plotting.histogram_panels({f"log10 of latents switched on, {free.name}": logs})
 plotting.show(fig, "Histograms of the number of latents switched on for three sorts of activation.")
 
 # %% [markdown]

@@ -1,5 +1,6 @@
 """Dataset -> matplotlib Figure. One call makes one figure, without a title: captions belong to the page."""
 
+import itertools
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -30,6 +31,7 @@ KIND_COLORS = {
     "real": COLORS["blue"],
     "random": COLORS["orange"],
     "naive": COLORS["green"],
+    "isotropic": COLORS["green"],
     "real-other": COLORS["blue"],
     "random mixture": COLORS["yellow"],
     "real mixture": COLORS["sky"],
@@ -40,6 +42,7 @@ KIND_DASHES = {
     "real": "-",
     "random": "--",
     "naive": "-.",
+    "isotropic": "-.",
     "real-other": "-",
     "random mixture": (0, (5, 1, 1, 1, 1, 1)),
     "real mixture": ":",
@@ -170,7 +173,7 @@ def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) 
     figure, axes = panels(1, len(samples))
     for ax, (label, kinds) in zip(axes[0], samples.items(), strict=True):
         edges = np.histogram_bin_edges(np.concatenate([values.ravel() for values in kinds.values()]), bins)
-        for kind, values in kinds.items():
+        for dashes, (kind, values) in zip(itertools.cycle(("-", "--", "-.")), kinds.items(), strict=False):
             ax.hist(
                 values.ravel(),
                 edges,
@@ -179,7 +182,7 @@ def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) 
                 label=kind,
                 linewidth=1.6,
                 color=KIND_COLORS.get(kind),
-                linestyle=KIND_DASHES.get(kind, "-"),
+                linestyle=KIND_DASHES.get(kind, dashes),
             )
         ax.set(xlabel=label, ylabel="density")
     axes[0, 0].legend(fontsize=8)
