@@ -230,7 +230,7 @@ plotting.show(fig, "Ratios of mean KL by SAE and comparison, two panels.")
 # %%
 ablations = latents.ablation_effects(setting, sae)
 mean_kl = {str(kind): bootstrap(np.mean, ablations.sel(kind=kind).values, **over) for kind in ablations.kind.values}
-tables.columns_table({"mean KL (nats)": mean_kl}, ".2g")
+tables.columns_table({"mean KL (nats)": mean_kl}, ".3f")
 
 # %% mystnb={"figure": {"caption": "Mean KL divergence of ablating one active latent and of other steps of the same length, with 95 percent intervals over documents.", "name": "fig-ablations"}}
 fig = plotting.dots({"mean KL (nats)": mean_kl})

@@ -389,7 +389,7 @@ def status_table(root: Path = PROJECT) -> pd.DataFrame:
     path = _status_file(root)
     status = json.loads(path.read_text()) if path.exists() else {}
     rows = {name: status[name] for name in chapters(root) if name in status}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("chapter")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="chapter")
 
 
 def run_chapters(profile: str, overrides: dict[str, Any], only: Iterable[str] = (), root: Path = PROJECT) -> list[str]:

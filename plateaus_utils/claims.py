@@ -363,17 +363,22 @@ def _read(path: Path) -> dict | None:
         raise ResultError(f"The claim file {path.name} is damaged; run its chapter again.") from error
 
 
-def number(part: dict, spec: str = ".2f") -> str:
-    """A part's value and interval as text; what is not finite lies beyond the largest size tried (JSON knows only null)."""
+FORMATS = {"°": ".1f", "% of the way": ".1f", "latents": ".0f"}
+"""Unit -> format of a part's numbers; others have two decimals."""
+
+
+def number(part: dict) -> str:
+    """A part's value, interval and unit as text; what is not finite is beyond the largest size tried (JSON knows only null)."""
     ends = (part[key] for key in ("value", "low", "high"))
     finite_or_beyond = (math.inf if x is None or not math.isfinite(x) else x for x in ends)
-    return format(Interval(*finite_or_beyond, part["n"]), spec)
+    text = format(Interval(*finite_or_beyond, part["n"]), FORMATS.get(part["unit"], ".2f"))
+    return f"{text}{part['unit']}" if part["unit"] == "°" else f"{text} {part['unit']}".strip()
 
 
 def headline(claim: dict) -> str:
     """Name, value, interval, unit and sample size of the first part of a tested claim."""
     first = claim["parts"][0]
-    return f"{first['name']} {number(first)} {first['unit']}".strip() + f" (n = {first['n']})"
+    return f"{first['name']} {number(first)} (n = {first['n']})"
 
 
 def brief(claim: dict) -> str:
@@ -399,7 +404,7 @@ def table(evaluated: Sequence[dict]) -> pd.DataFrame:
         {
             "claim": claim["id"],
             "measured": part["name"],
-            "value [95 %]": f"{number(part)} {part['unit']}".strip(),
+            "value [95 %]": number(part),
             "n": part["n"],
             "band": _band_text(*part["band"]),
             "part": part["verdict"] or "shown only",
@@ -408,7 +413,7 @@ def table(evaluated: Sequence[dict]) -> pd.DataFrame:
         for claim in evaluated
         for part in claim["parts"]
     ]
-    return pd.DataFrame(rows).set_index("claim").rename_axis(None)
+    return pd.DataFrame(rows).set_index("claim").rename_axis(index=None, columns="claim")
 
 
 def _band_text(low: float | None, high: float | None) -> str:
@@ -427,7 +432,7 @@ def page(evaluated: Sequence[dict]) -> str:
         needed = claim.get("prompts_needed")
         more = f" About {needed:,} prompts would settle it, if the values stayed as they are." if needed else ""
         rows = "\n".join(
-            f"| {part['name']} | {number(part)} {part['unit']} | {part['n']} | {_band_text(*part['band'])} | "
+            f"| {part['name']} | {number(part)} | {part['n']} | {_band_text(*part['band'])} | "
             f"{part['verdict'] or 'shown only'} | {part['prompts_needed'] or ''} |"
             for part in claim["parts"]
         )

@@ -17,14 +17,22 @@ pd.set_option("display.max_colwidth", None)  # a page shows whole sentences
 
 
 def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
-    """Several comparisons as one table of text, for a page."""
+    """Several comparisons (see `statistics.compare_samples`) as one table of text, for a page.
 
-    def text(value) -> str:
-        if isinstance(value, Interval):
-            return f"{value:.3g}"
-        return "" if pd.isna(value) else f"{value:.0%}"
+    Sizes have one decimal where a median reaches 10 (degrees), two otherwise (norms of the base).
+    """
 
-    return pd.concat({" / ".join(key): table.map(text) for key, table in comparisons.items()})
+    def text(value, spec: str) -> str:
+        return f"{value:{spec}}" if isinstance(value, Interval) else "" if pd.isna(value) else f"{value:.0%}"
+
+    found = {}
+    for key, table in comparisons.items():
+        size = ".1f" if max(median.value for median in table["median"]) >= 10 else ".2f"
+        columns = {
+            name: [text(x, ".2f" if name == "AUROC" else size) for x in values] for name, values in table.items()
+        }
+        found[" / ".join(key)] = pd.DataFrame(columns, index=table.index)
+    return pd.concat(found)
 
 
 def matrix_table(values: dict[tuple[str, str], Interval]) -> pd.DataFrame:
@@ -101,21 +109,18 @@ def extreme_latents(single: xr.Dataset, angles: np.ndarray, n: int = 10) -> pd.D
     """The n latents with the smallest and the n with the largest mean threshold angles [n_latents], and their tokens."""
     order = np.argsort(angles, kind="stable")
     chosen = np.concatenate([order[:n], order[max(n, len(order) - n) :]])
-    return pd.DataFrame(
-        {
-            "latent": single.latent.values[chosen],
-            "mean angle (°)": [f"{angles[i]:.1f}" for i in chosen],
-            "active on": [f"{float(single.frequency[i]):.2%}" for i in chosen],
-            "tokens": [str(single.tokens.values[i]) for i in chosen],
-        }
-    ).set_index("latent")
+    columns = {
+        "mean angle (°)": [f"{angles[i]:.1f}" for i in chosen],
+        "active on": [f"{float(single.frequency[i]):.2%}" for i in chosen],
+        "tokens": [str(single.tokens.values[i]) for i in chosen],
+    }
+    return pd.DataFrame(columns, index=single.latent.values[chosen]).rename_axis(columns="latent")
 
 
 def explanations(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     """Explanation, prediction, measurement."""
-    return (
-        pd.DataFrame(rows, columns=["explanation", "predicts", "measured"]).set_index("explanation").rename_axis(None)
-    )
+    table = pd.DataFrame(rows, columns=["explanation", "predicts", "measured"])
+    return table.set_index("explanation").rename_axis(index=None, columns="explanation")
 
 
 def provenance(settings: dict) -> pd.DataFrame:

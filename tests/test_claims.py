@@ -69,7 +69,7 @@ def test_a_withheld_claim_is_listed_with_its_reason_and_without_verdict(tmp_path
     assert "there is no SAE" in claims.untested_table([kept]) and claims.brief(kept) == "not tested: there is no SAE"
     assert "not tested | there is no SAE" in claims.glance([kept])
     assert made["verdict"] == HOLDS
-    assert "holds | difference 2.00 [1.00,\N{NO-BREAK SPACE}3.00] °" in claims.glance([made])
+    assert "holds | difference 2.0 [1.0,\N{NO-BREAK SPACE}3.0]° (n = 120)" in claims.glance([made])
 
 
 def test_infinite_ends_are_written_as_valid_json(tmp_path):

@@ -22,7 +22,12 @@ def test_comparisons_show_intervals_shares_and_blanks():
     text = tables.comparison_table({("sphere", "targets"): table})
     assert text.loc[("sphere / targets", "real")].tolist() == ["42.6 [39.8,\N{NO-BREAK SPACE}45.6]", "", "25%"]
     censored = text.loc[("sphere / targets", "naive"), "median"]
-    assert censored.replace("\N{NO-BREAK SPACE}", " ") == "beyond the range [50, beyond the range]"
+    assert censored.replace("\N{NO-BREAK SPACE}", " ") == "beyond the range [50.0, beyond the range]"
+    norms = table.map(lambda x: Interval(0.595, 0.575, 0.617, 120) if isinstance(x, Interval) else x)
+    text = tables.comparison_table({("straight",): norms.rename(columns={"difference": "AUROC"})})
+    assert text.loc[("straight", "naive")].str.replace("\N{NO-BREAK SPACE}", " ").tolist() == [
+        "0.59 [0.57, 0.62]"
+    ] * 2 + ["0%"]
 
 
 def test_agreement_compares_every_map_with_the_first():
