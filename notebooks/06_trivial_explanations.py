@@ -158,7 +158,7 @@ tables.untrained_table(half_way)
 # %%
 swaps = explanations.natural_variation(setting)
 tables.columns_table({str(sort): {name: bootstrap(np.nanmedian, swaps[name].sel(sort=sort).values, **over, n_boot=1000)
-                                  for name in ("angle", "distance", "kl")} for sort in swaps.sort.values})
+                                  for name in ("angle", "distance", "kl")} for sort in swaps.sort.values}, ".3g")
 
 # %% [markdown]
 # *angle* in degrees, *distance* in norms of the base, *kl* in nats. A threshold angle below the angle between two activations of the same
