@@ -363,7 +363,7 @@ def _read(path: Path) -> dict | None:
         raise ResultError(f"The claim file {path.name} is damaged; run its chapter again.") from error
 
 
-FORMATS = {"°": ".1f", "% of the way": ".1f", "latents": ".0f"}
+FORMATS = {"°": ".1f", "%": ".1f", "% of the way": ".1f", "steps": ".1f", "latents": ".0f"}
 """Unit -> format of a part's numbers; others have two decimals."""
 
 

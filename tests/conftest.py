@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="plateaus-tests-")
 
 import atexit
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from plateaus_utils import models
 from plateaus_utils.experiments import prepare
+from plateaus_utils.files import PROJECT
 
 atexit.register(shutil.rmtree, os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
 torch.set_num_threads(2)
@@ -147,6 +149,14 @@ def refused():
             assert word in message, message
 
     return expect
+
+
+@pytest.fixture(scope="session")
+def stated():
+    """README's claims: number, statement, verdict, name of the first measured part, its value, low and high."""
+    pattern = r"^\| (\([ivx]+\)) \| (.+) \| (.+) \| (.+) (\S+) \[(\S+),\s(\S+)\].* \|$"
+    found = re.findall(pattern, (PROJECT / "README.md").read_text(), re.MULTILINE)
+    return [(*row[:4], *map(float, row[4:])) for row in found]
 
 
 # The browser ----------------------------------------------------------------------------------------------------------

@@ -91,3 +91,11 @@ def test_every_source_is_in_the_bibliography():
     bibliography = (PROJECT / "book" / "references.bib").read_text()
     for published in claims.PUBLISHED.values():
         assert all(f"{{{key}," in bibliography for key in published.source.split(","))
+
+
+def test_readme_states_every_claim_of_the_report(stated):
+    published = [(name, claim.statement) for name, claim in claims.PUBLISHED.items() if name.startswith("(")]
+    assert [row[:2] for row in stated] == published
+    for _, _, verdict, _, value, low, high in stated:
+        assert verdict in (HOLDS, FAILS, OPEN)
+        assert low <= value <= high
