@@ -140,15 +140,17 @@ draws = setting.draws(2)
 for kind in ("random", "real-other", "naive", "random mixture", "real mixture"):
     vectors = directions.directions(kind, setting.base_activations, draws)
     cosine = torch.cosine_similarity(vectors, setting.base_activations[:, None], dim=-1)
-    print(f"{kind:>15}: median cosine with the base {cosine.median():+.2f}")
+    print(f"{kind:>15}: median cosine with the base {cosine.quantile(0.5):+z.2f}")
 
 # %% [markdown]
 # ## Paths
 #
 # Let $u$ be the unit direction and $u_\perp$ its unit part orthogonal to $b$.
 #
-# $$x(\alpha) = b + \alpha\,\lVert b\rVert\,u \qquad\text{(straight)}, \qquad
-# x(\theta) = \cos\theta\; b + \sin\theta\;\lVert b\rVert\,u_\perp \qquad\text{(sphere)}$$
+# $$\begin{aligned}
+# x(\alpha) &= b + \alpha\,\lVert b\rVert\,u &&\text{(straight)} \\
+# x(\theta) &= \cos\theta\; b + \sin\theta\;\lVert b\rVert\,u_\perp &&\text{(sphere)}
+# \end{aligned}$$
 #
 # Sizes are $\alpha$, in units of the base's norm, or the angle $\theta$. On the sphere only the part of a direction that is
 # orthogonal to the base counts, and all paths meet again at $-b$.
@@ -161,7 +163,7 @@ plotting.show(fig, "A half circle from b to minus b with marks at 30, 60 and 90 
 base, direction = setting.base_activations[0], directions.directions("random", setting.base_activations, draws)[0, 0]
 points = paths.sphere(base, direction, torch.tensor([0.0, 45.0, 90.0, 180.0]))
 print("norms on the sphere:", [f"{norm:.3f}" for norm in points.norm(dim=-1)])
-print("cosine with the base:", [f"{c:+.3f}" for c in torch.cosine_similarity(points, base[None])])
+print("cosine with the base:", [f"{c:+z.3f}" for c in torch.cosine_similarity(points, base[None])])
 
 # %% [markdown]
 # ## Effects
@@ -212,7 +214,7 @@ plotting.show(fig, "KL divergence against angle, and below it the probabilities 
 
 # %% tags=["remove-cell"]
 glue("example_prompt", repr(lm.tokenizer.decode(setting.bases.tokens[example])), display=False)
-glue("example_threshold", f"{threshold:.1f}° " if np.isfinite(threshold) else "no angle up to 180°", display=False)
+glue("example_threshold", f"{threshold:.1f}°" if np.isfinite(threshold) else "no angle up to 180°", display=False)
 
 # %% [markdown]
 # The prompt is {glue:text}`example_prompt`; the KL divergence reaches the threshold at {glue:text}`example_threshold`.

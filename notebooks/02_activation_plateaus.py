@@ -12,7 +12,7 @@
 # **Question.** Is a real activation the centre of a plateau: does the same perturbation change the output less there than
 # around an activation that only has the right mean and covariance?
 #
-# **Answer for this run.** {glue:text}`answer`
+# **Answer for this run** ({glue:text}`studied`). {glue:text}`answer`
 #
 # | | |
 # | --- | --- |
@@ -298,9 +298,10 @@ real_angle, random_angle = (statistics.bootstrap(median, angle[kind], **over) fo
 gap = statistics.bootstrap(difference, angle["real"], angle["random"], **over)
 separation = statistics.bootstrap(statistics.auroc, angle["real"], angle["random"], **over)
 verdict = "longer than" if gap.low > 0 else "shorter than" if gap.high < 0 else "not distinguishable from"
-glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name}, the median angle at which the KL divergence "
-     f"reaches {sensitivity.KL_THRESHOLD} nats is {real_angle:.1f}° around real activations and {random_angle:.1f}° around "
-     f"Gaussian ones (95 % intervals over {len(np.unique(documents))} documents, {setting.n_prompts} prompts); the median paired "
+glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("answer", f"The median angle at which the KL divergence reaches {sensitivity.KL_THRESHOLD} nats is {real_angle:.1f}° "
+     f"around real activations and {random_angle:.1f}° around Gaussian ones "
+     f"(95 % intervals over {len(np.unique(documents))} documents, {setting.n_prompts} prompts); the median paired "
      f"difference is {gap:.1f}°, the AUROC {separation:.2f}. By this measure plateaus around real activations are {verdict} "
      "those around Gaussian ones.", display=False)
 glue("n_prompts_used", setting.n_prompts, display=False)

@@ -12,7 +12,7 @@
 # **Question.** From a real activation, do steps towards another real activation change the output sooner than steps towards a
 # Gaussian sample with the same mean and covariance? And if so, is it the direction that matters, or what lies at its end?
 #
-# **Answer for this run.** {glue:text}`answer`
+# **Answer for this run** ({glue:text}`studied`). {glue:text}`answer`
 #
 # | | |
 # | --- | --- |
@@ -171,7 +171,8 @@ plotting.show(fig, "AUROC against KL threshold for four kinds of direction.")
 
 # %%
 cosines = sensitive.cosines_with_base(setting)
-{str(kind): f"{float(cosines.sel(kind=kind).median()):+.2f}" for kind in cosines.kind.values}
+tables.interval_table({str(kind): bootstrap(np.median, cosines.sel(kind=kind).values, documents=documents) for kind in cosines.kind.values},
+                      "median cosine with the base")
 
 # %% mystnb={"figure": {"caption": "Distance from points of the path to the nearest other real activation, in norms of the base, in straight mode (left) and sphere mode (right). Median and quartiles over prompts, one direction each.", "name": "fig-nearest"}}
 fig = plotting.nearest_panels({mode: sensitive.nearest_real(setting, mode) for mode in ("straight", "sphere")})
@@ -301,8 +302,9 @@ median = {kind: bootstrap(statistics.censored_median, angles.threshold.sel(kind=
 earlier_word = "sooner than" if separation.low > 0.5 else "later than" if separation.high < 0.5 else "not distinguishably sooner than"
 mixtures = within["real mixture", "random mixture"]
 mixture_word = "still sooner" if mixtures.low > 0.5 else "later" if mixtures.high < 0.5 else "not distinguishable"
-glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name}, the median threshold angle is "
-     f"{median['real-other']:.1f}° for real-other and {median['random']:.1f}° for random directions; within a prompt a random direction "
+glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("answer", f"The median threshold angle is {median['real-other']:.1f}° for real-other and {median['random']:.1f}° for random "
+     "directions; within a prompt a random direction "
      f"has the larger angle with probability {separation:.2f} (95 % interval, {len(few.bases)} prompts). By this measure real-other "
      f"directions matter {earlier_word} random ones. Between mixtures, which contain no base and arrive nowhere, that probability is "
      f"{mixtures:.2f}: real mixtures are {mixture_word}.", display=False)

@@ -12,7 +12,7 @@
 # **Question.** Is a real-other direction a local optimum of sensitivity: does every small turn towards other directions make the
 # threshold angle larger?
 #
-# **Answer for this run.** {glue:text}`answer`
+# **Answer for this run** ({glue:text}`studied`). {glue:text}`answer`
 #
 # | | |
 # | --- | --- |
@@ -144,11 +144,10 @@ claims.save(setting.folder, c8, v)
 claims.table([c8, v])
 
 # %% tags=["remove-cell"]
-gap = two_sided["real-other"].low > two_sided["random"].high
-glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name}, the real-other corner is a strict local minimum of "
-     f"{shares['local', 'real-other']:.0%} of {len(corners.prompt)} triangles, a random corner of {shares['local', 'random']:.0%} (95 % "
-     f"intervals). On both sides of two lines that run past it, the real-other direction is lower in {two_sided['real-other']:.0%}, a random one "
-     f"in {two_sided['random']:.0%} of the cases" + (": more often than chance corners." if gap else "."), display=False)
+glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("answer", f"The real-other corner is a strict local minimum in {shares['local', 'real-other']:.2f} of {len(corners.prompt)} triangles, a random "
+     f"corner in {shares['local', 'random']:.2f} (95 % intervals). Compared with both sides of two lines that run past it, the real-other direction is "
+     f"lower in {two_sided['real-other']:.2f}, a random one in {two_sided['random']:.2f} of the cases.", display=False)
 glue("n_sections", len(corners.prompt), display=False)
 glue("n_fine", fine.sizes["prompt"], display=False)
 glue("resolution", optima.RESOLUTION, display=False)

@@ -13,7 +13,7 @@
 # tests neither: that there are plateaus around activations to which a few latents were added, and that steps along single latents
 # leave the plateau early, earlier than steps spread over many.
 #
-# **Answer for this run.** {glue:text}`answer`
+# **Answer for this run** ({glue:text}`studied`). {glue:text}`answer`
 #
 # | | |
 # | --- | --- |
@@ -112,7 +112,7 @@ plotting.show(fig, "Threshold angle against the number of latents in the sum, fo
 # %%
 limits = {mode: {str(kind): bootstrap(statistics.censored_median, values.sel(kind=kind).values, **over_few)
                  for kind in values.kind.values if kind.endswith(("/1", "/128", "/all"))} for mode, values in spread.items()}
-tables.columns_table(limits)
+tables.sizes_table(limits)
 
 # %% [markdown]
 # "/all" is the limit: for plain sums the mean decoder row, for random signs all alive latents at once.
@@ -133,7 +133,7 @@ fig = plotting.dots({"threshold angle (degrees)": base_medians["sphere"], "thres
 plotting.show(fig, "Medians and intervals of threshold sizes by kind of base, two panels.")
 
 # %%
-tables.columns_table({"length to half the distance of unrelated outputs (activation units)": base_medians["absolute"]})
+tables.sizes_table({"length to half the distance of unrelated outputs (activation units)": base_medians["absolute"]})
 
 # %% [markdown]
 # ## On the way to SAE-made targets
@@ -423,7 +423,8 @@ claims.save(setting.folder, *evaluated)
 claims.table(evaluated)
 
 # %% tags=["remove-cell"]
-glue("answer", f"In {setting.model.description}, with the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}): "
+glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("answer", f"With the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}), "
      f"the median threshold angle around real activations with two latents added is {base_medians['sphere']['with 2 more']:.1f}°, against "
      f"{base_medians['sphere']['real']:.1f}° around real and {base_medians['sphere']['random']:.1f}° around Gaussian ones (prediction on plateaus: "
      f"{verdict['(viii)']}). Along active latents it is {medians['sphere']['active']:.1f}°, along random directions {medians['sphere']['random']:.1f}°, along "

@@ -11,7 +11,7 @@
 #
 # **Question.** The report asked its readers for trivial explanations. Which of those that were offered survive a test?
 #
-# **Answer for this run.** {glue:text}`answer`
+# **Answer for this run** ({glue:text}`studied`). {glue:text}`answer`
 #
 # | | |
 # | --- | --- |
@@ -158,7 +158,7 @@ tables.untrained_table(half_way)
 # %%
 swaps = explanations.natural_variation(setting)
 tables.columns_table({str(sort): {name: bootstrap(np.nanmedian, swaps[name].sel(sort=sort).values, **over, n_boot=1000)
-                                  for name in ("angle", "distance", "kl")} for sort in swaps.sort.values}, ".3g")
+                                  for name in ("angle", "distance", "kl")} for sort in swaps.sort.values}, "#.3g")
 
 # %% [markdown]
 # *angle* in degrees, *distance* in norms of the base, *kl* in nats. A threshold angle below the angle between two activations of the same
@@ -187,7 +187,8 @@ tables.comparison_table({("all prompts",): statistics.compare(controls.threshold
 # %% [markdown]
 # ## With a beginning-of-sequence token
 #
-# The direction effect with the other choice of `prepend_bos` (the plateau effect is on {doc}`02_activation_plateaus`):
+# The direction effect, random against real-other, with the other choice of `prepend_bos` (the plateau effect is on
+# {doc}`02_activation_plateaus`):
 
 # %%
 with_bos = experiments.prepare_layers(
@@ -195,7 +196,7 @@ with_bos = experiments.prepare_layers(
     n_prompts=n_prompts, n_others=n_others, seed=seed,
     prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
 bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
-tables.comparison_table({("other choice",): statistics.compare(bos, "kind", "real-other", with_bos.documents)})
+tables.comparison_table({("other choice",): statistics.compare(bos, "kind", "random", with_bos.documents)})
 
 # %% [markdown]
 # ## Norm, distance to the mean, token frequency
@@ -247,8 +248,9 @@ claims.table([c7, vi])
 # %% tags=["remove-cell"]
 flat_real, flat_random = shown[30]["real base, random"], shown[30]["random base, random"]
 flat_word = "flatter than" if flat_real.high < 1 else "steeper than" if flat_real.low > 1 else "not distinguishable from"
-glue("answer", f"In {setting.model.description}, perturbed at {setting.hook_name}: at 30° the KL divergence around real bases is {flat_real:.2f} of "
-     f"what its own curvature predicts, {flat_word} a quadratic; around Gaussian bases {flat_random:.2f}. The direction effect has an AUROC of "
+glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("answer", f"At 30° the KL divergence around real bases is {flat_real:.2f} "
+     f"times what its own curvature predicts, {flat_word} a quadratic; around Gaussian bases {flat_random:.2f}. The direction effect has an AUROC of "
      f"{late_auroc[layer]:.2f} at block {layer} and {late_auroc[late_layer]:.2f} at the last block. Real activations of foreign prompts exceed "
      f"Gaussian bases in threshold angle with probability {foreign_gap:.2f}, the prompt's own with {base_gap:.2f}.", display=False)
 glue("n_same_token", int(has_same.sum()), display=False)

@@ -217,10 +217,11 @@ def path_sketch() -> Figure:
         ax.annotate(f"{angle}°", point, textcoords="offset points", xytext=(4, 4), fontsize=8)
     ax.annotate("", (1, 0), (0, 0), arrowprops={"arrowstyle": "->", "color": COLORS["black"]})
     ax.annotate("base b", (0.45, 0), textcoords="offset points", xytext=(0, -13))
-    ax.annotate("b + ‖b‖u", line[1], textcoords="offset points", xytext=(6, 2), fontsize=8)
+    ax.annotate("b + ‖b‖u", line[1], textcoords="offset points", xytext=(-4, -3), fontsize=8, ha="right")
     ax.annotate("−b", (-1, 0), textcoords="offset points", xytext=(-4, -13))
     ax.plot([0, 1, -1], [0, 0, 0], "o", color=COLORS["black"], markersize=4)
     ax.set(aspect="equal", xlabel="along the base (norms of b)", ylabel="along u⊥", ylim=(-0.25, 1.35))
+    ax.set_xticks([-1, -0.5, 0, 0.5, 1])
     ax.legend(fontsize=8, loc="upper center", ncols=2)
     return figure
 

@@ -31,7 +31,7 @@ class Interval:
 
     def __format__(self, spec: str) -> str:
         value, low, high = (
-            f"{x:{spec or '.2f'}}" if math.isfinite(x) else "unknown" if math.isnan(x) else "beyond the range"
+            f"{x:z{spec or '.2f'}}" if math.isfinite(x) else "unknown" if math.isnan(x) else "beyond the range"
             for x in (self.value, self.low, self.high)
         )
         return f"{value} [{low},\N{NO-BREAK SPACE}{high}]"

@@ -1,6 +1,6 @@
 """Statistics -> small tables of text, as pages show them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,18 +16,20 @@ if TYPE_CHECKING:  # SAELens takes seconds to import, and only one chapter needs
 pd.set_option("display.max_colwidth", None)  # a page shows whole sentences
 
 
-def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
-    """Several comparisons (see `statistics.compare_samples`) as one table of text, for a page.
+def size_format(sizes: Iterable[Interval]) -> str:
+    """One decimal where sizes reach 10 (degrees, activation units), two otherwise (norms of the base)."""
+    return ".1f" if max(size.value for size in sizes) >= 10 else ".2f"
 
-    Sizes have one decimal where a median reaches 10 (degrees), two otherwise (norms of the base).
-    """
+
+def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.DataFrame:
+    """Several comparisons (see `statistics.compare_samples`) as one table of text, for a page."""
 
     def text(value, spec: str) -> str:
         return f"{value:{spec}}" if isinstance(value, Interval) else "" if pd.isna(value) else f"{value:.0%}"
 
     found = {}
     for key, table in comparisons.items():
-        size = ".1f" if max(median.value for median in table["median"]) >= 10 else ".2f"
+        size = size_format(table["median"])
         columns = {
             name: [text(x, ".2f" if name == "AUROC" else size) for x in values] for name, values in table.items()
         }
@@ -73,9 +75,13 @@ def agreement(maps: dict[str, xr.Dataset]) -> pd.DataFrame:
 
 def columns_table(columns: dict[str, dict[str, Interval]], spec: str = ".2f") -> pd.DataFrame:
     """Named columns of named intervals as a table of text."""
-    return pd.DataFrame(
-        {name: {row: f"{value:{spec}}" for row, value in column.items()} for name, column in columns.items()}
-    ).fillna("")
+    return pd.concat([interval_table(column, name, spec) for name, column in columns.items()], axis=1).fillna("")
+
+
+def sizes_table(columns: dict[str, dict[str, Interval]]) -> pd.DataFrame:
+    """Named columns of named sizes as a table of text."""
+    tables = [interval_table(column, name, size_format(column.values())) for name, column in columns.items()]
+    return pd.concat(tables, axis=1).fillna("")
 
 
 def untrained_table(half_way: dict[tuple[str, str, str], Interval]) -> pd.DataFrame:

@@ -30,6 +30,16 @@ def test_comparisons_show_intervals_shares_and_blanks():
     ] * 2 + ["0%"]
 
 
+def test_sizes_have_decimals_by_column_and_blanks_where_there_is_none():
+    text = tables.sizes_table(
+        {"sphere": {"plain/1": Interval(48.01, 46.14, 50.67, 9), "random signs/1": Interval(9.0, 8.0, 9.5, 9)},
+         "straight": {"plain/1": Interval(1.138, 1.0, 1.321, 9)}}
+    )  # fmt: skip
+    text = text.map(lambda cell: cell.replace("\N{NO-BREAK SPACE}", " "))
+    assert text["sphere"].tolist() == ["48.0 [46.1, 50.7]", "9.0 [8.0, 9.5]"]
+    assert text["straight"].tolist() == ["1.14 [1.00, 1.32]", ""]
+
+
 def test_agreement_compares_every_map_with_the_first():
     def corners(local: list[bool]) -> xr.Dataset:
         values = np.array(local)[:, None]
