@@ -148,8 +148,8 @@ for kind in ("random", "real-other", "naive", "random mixture", "real mixture"):
 # Let $u$ be the unit direction and $u_\perp$ its unit part orthogonal to $b$.
 #
 # $$\begin{aligned}
-# x(\alpha) &= b + \alpha\,\lVert b\rVert\,u &&\text{(straight)} \\
-# x(\theta) &= \cos\theta\; b + \sin\theta\;\lVert b\rVert\,u_\perp &&\text{(sphere)}
+# x(\alpha) &= b + \alpha\,\lVert b\rVert\,u \quad\text{(straight)} \\
+# x(\theta) &= \cos\theta\; b + \sin\theta\;\lVert b\rVert\,u_\perp \quad\text{(sphere)}
 # \end{aligned}$$
 #
 # Sizes are $\alpha$, in units of the base's norm, or the angle $\theta$. On the sphere only the part of a direction that is

@@ -49,6 +49,11 @@ KIND_DASHES = {
     "linear map": (0, (1, 1)),
 }
 
+SERIES = cycler(color=list(COLORS.values())) + cycler(
+    linestyle=["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)), (0, (1, 3))]
+)
+"""Styles of lines whose kinds have none of their own: told apart without colour, too."""
+
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -234,6 +239,7 @@ def token_curve(
     axes[0, 0].plot(sizes, kl, color=COLORS["black"])
     axes[0, 0].axhline(level, color=COLORS["grey"], linewidth=1, linestyle=":")
     axes[0, 0].set(ylabel=LABELS["kl"])
+    axes[1, 0].set_prop_cycle(SERIES)
     for token, values in probabilities.items():
         axes[1, 0].plot(sizes, values, label=repr(token))
     axes[1, 0].set(xlabel=AXIS[unit], ylabel="probability", ylim=(0, None))
@@ -351,6 +357,7 @@ def interval_curve(
     """Estimates with their intervals against x."""
     figure, axes = panels(1, 1, width=5.6)
     ax = axes[0, 0]
+    ax.set_prop_cycle(SERIES)
     for kind, intervals in series.items():
         (line,) = ax.plot(
             x,
@@ -359,7 +366,7 @@ def interval_curve(
             color=KIND_COLORS.get(kind),
             marker="o",
             markersize=3,
-            linestyle=KIND_DASHES.get(kind, "-"),
+            linestyle=KIND_DASHES.get(kind),
         )
         ax.fill_between(
             x, [i.low for i in intervals], [i.high for i in intervals], alpha=0.18, linewidth=0, color=line.get_color()
@@ -431,13 +438,13 @@ def single_latents(angles: np.ndarray, latents: xr.Dataset) -> Figure:
 def pair_curves(results: dict[str, xr.Dataset], read: str) -> Figure:
     """Relative distance from the start along paths between activations, linear and slerp; one band per network."""
     figure, axes = panels(1, 2, sharey=True)
-    palette = dict(zip(results, (COLORS["blue"], COLORS["orange"], COLORS["purple"]), strict=False))
     for ax, interpolation in zip(axes[0], ("linear", "slerp"), strict=True):
+        ax.set_prop_cycle(SERIES)
         for name, result in results.items():
             start = result.from_start.sel(interpolation=interpolation, read=read).values
             low, middle, high = np.percentile(start / start[:, -1:], [25, 50, 75], axis=0)
-            ax.plot(result.t, middle, label=name, color=palette[name])
-            ax.fill_between(result.t, low, high, alpha=0.18, linewidth=0, color=palette[name])
+            (line,) = ax.plot(result.t, middle, label=name)
+            ax.fill_between(result.t, low, high, alpha=0.18, linewidth=0, color=line.get_color())
         ax.plot([0, 1], [0, 1], color=COLORS["black"], linestyle=":", linewidth=1.2, label="straight line")
         ax.set(xlabel=f"t, {interpolation}", ylim=(0, None))
     axes[0, 0].set(ylabel="d(t) / d(1)")
@@ -509,11 +516,12 @@ def layer_panels(
     """Median threshold angles and AUROC by perturbed layer."""
     figure, axes = panels(1, 2)
     for ax, series in zip(axes[0], (sizes, separation), strict=True):
-        for color, (name, intervals) in zip(COLORS.values(), series.items(), strict=False):
+        ax.set_prop_cycle(SERIES)
+        for name, intervals in series.items():
             values = np.array([[i.value, i.low, i.high] for i in intervals])
             values = np.where(np.isfinite(values), values, 180.0)
-            ax.plot(layers, values[:, 0], marker="o", markersize=3, color=color, label=name)
-            ax.fill_between(layers, values[:, 1], values[:, 2], color=color, alpha=0.15, linewidth=0)
+            (line,) = ax.plot(layers, values[:, 0], marker="o", markersize=3, label=name)
+            ax.fill_between(layers, values[:, 1], values[:, 2], color=line.get_color(), alpha=0.15, linewidth=0)
         ax.set(xlabel="block whose input is perturbed")
         ax.legend(fontsize=8)
     axes[0, 0].set(ylabel="median threshold angle (degrees)")
