@@ -49,7 +49,7 @@ setting = experiments.prepare(
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
-print(setting.model.description, setting.hook_name, corpus, sep=", ")
+print(setting.description, corpus, sep=", ")
 
 # %% [markdown]
 # ## The landscape between three real activations
@@ -298,7 +298,7 @@ real_angle, random_angle = (statistics.bootstrap(median, angle[kind], **over) fo
 gap = statistics.bootstrap(difference, angle["real"], angle["random"], **over)
 separation = statistics.bootstrap(statistics.auroc, angle["real"], angle["random"], **over)
 verdict = "longer than" if gap.low > 0 else "shorter than" if gap.high < 0 else "not distinguishable from"
-glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("studied", setting.description, display=False)
 glue("answer", f"The median angle at which the KL divergence reaches {sensitivity.KL_THRESHOLD} nats is {real_angle:.1f}° "
      f"around real activations and {random_angle:.1f}° around Gaussian ones "
      f"(95 % intervals over {len(np.unique(documents))} documents, {setting.n_prompts} prompts); the median paired "

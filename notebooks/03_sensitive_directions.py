@@ -50,7 +50,7 @@ setting = experiments.prepare(
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
-print(setting.model.description, setting.hook_name, corpus, sep=", ")
+print(setting.description, corpus, sep=", ")
 
 # %% [markdown]
 # ## Curves
@@ -302,7 +302,7 @@ median = {kind: bootstrap(statistics.censored_median, angles.threshold.sel(kind=
 earlier_word = "sooner than" if separation.low > 0.5 else "later than" if separation.high < 0.5 else "not distinguishably sooner than"
 mixtures = within["real mixture", "random mixture"]
 mixture_word = "still sooner" if mixtures.low > 0.5 else "later" if mixtures.high < 0.5 else "not distinguishable"
-glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("studied", setting.description, display=False)
 glue("answer", f"The median threshold angle is {median['real-other']:.1f}° for real-other and {median['random']:.1f}° for random "
      "directions; within a prompt a random direction "
      f"has the larger angle with probability {separation:.2f} (95 % interval, {len(few.bases)} prompts). By this measure real-other "

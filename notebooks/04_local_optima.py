@@ -50,7 +50,7 @@ setting = experiments.prepare(
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
-print(setting.model.description, setting.hook_name, corpus, sep=", ")
+print(setting.description, corpus, sep=", ")
 
 # %% [markdown]
 # ## Triangles of directions
@@ -144,7 +144,7 @@ claims.save(setting.folder, c8, v)
 claims.table([c8, v])
 
 # %% tags=["remove-cell"]
-glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("studied", setting.description, display=False)
 glue("answer", f"The real-other corner is a strict local minimum in {shares['local', 'real-other']:.2f} of {len(corners.prompt)} triangles, a random "
      f"corner in {shares['local', 'random']:.2f} (95 % intervals). Compared with both sides of two lines that run past it, the real-other direction is "
      f"lower in {two_sided['real-other']:.2f}, a random one in {two_sided['random']:.2f} of the cases.", display=False)

@@ -61,7 +61,7 @@ few = setting.first(min(n_few, n_prompts))
 over, over_few = {"documents": setting.documents}, {"documents": few.documents}
 dictionaries = latents.dictionaries(setting, saes)
 sae = latents.main_dictionary(dictionaries)
-print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}; single SAE: {sae.name}")
+print(f"{setting.description}, {corpus}; single SAE: {sae.name}")
 
 # %%
 tables.dictionary_table(dictionaries)
@@ -423,7 +423,7 @@ claims.save(setting.folder, *evaluated)
 claims.table(evaluated)
 
 # %% tags=["remove-cell"]
-glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("studied", setting.description, display=False)
 glue("answer", f"With the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}), "
      f"the median threshold angle around real activations with two latents added is {base_medians['sphere']['with 2 more']:.1f}°, against "
      f"{base_medians['sphere']['real']:.1f}° around real and {base_medians['sphere']['random']:.1f}° around Gaussian ones (prediction on plateaus: "

@@ -52,7 +52,7 @@ setting = experiments.prepare(
     shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
 over = {"documents": documents}
-print(setting.model.description, setting.hook_name, corpus, sep=", ")
+print(setting.description, corpus, sep=", ")
 
 # %% [markdown]
 # ## Is it more than a smooth function?
@@ -248,7 +248,7 @@ claims.table([c7, vi])
 # %% tags=["remove-cell"]
 flat_real, flat_random = shown[30]["real base, random"], shown[30]["random base, random"]
 flat_word = "flatter than" if flat_real.high < 1 else "steeper than" if flat_real.low > 1 else "not distinguishable from"
-glue("studied", f"{setting.model.description}, perturbed at {setting.hook_name}", display=False)
+glue("studied", setting.description, display=False)
 glue("answer", f"At 30° the KL divergence around real bases is {flat_real:.2f} "
      f"times what its own curvature predicts, {flat_word} a quadratic; around Gaussian bases {flat_random:.2f}. The direction effect has an AUROC of "
      f"{late_auroc[layer]:.2f} at block {layer} and {late_auroc[late_layer]:.2f} at the last block. Real activations of foreign prompts exceed "

@@ -47,7 +47,7 @@ sae = latents.main_dictionary(latents.dictionaries(setting, saes))
 walks = explorer.walks(few, sae)
 texts = [setting.model.tokenizer.decode(row) for row in few.bases.tokens]
 glue("n_shown", few.n_prompts, display=False)
-print(f"{setting.model.description}, perturbed at {setting.hook_name}, {corpus}; latents of {sae.name}")
+print(f"{setting.description}, {corpus}; latents of {sae.name}")
 
 # %% tags=["remove-input"]
 pages.explorer(walks, texts, setting.model.tokenizer)

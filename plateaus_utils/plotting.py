@@ -49,11 +49,6 @@ KIND_DASHES = {
     "linear map": (0, (1, 1)),
 }
 
-SERIES = cycler(color=list(COLORS.values())) + cycler(
-    linestyle=["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)), (0, (1, 3))]
-)
-"""Styles of lines whose kinds have none of their own: told apart without colour, too."""
-
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -72,6 +67,11 @@ STYLE = {
 }
 
 plt.rcParams.update(STYLE)
+
+SERIES = STYLE["axes.prop_cycle"] + cycler(
+    linestyle=["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)), (0, (1, 3))]
+)
+"""Styles of lines whose kinds have none of their own: told apart without colour, too."""
 
 AXIS = {"degrees": "angle θ (degrees)", "‖base‖": "distance α (norms of the base)", "activation units": "distance ℓ"}
 LABELS = {
@@ -178,7 +178,7 @@ def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) 
     figure, axes = panels(1, len(samples))
     for ax, (label, kinds) in zip(axes[0], samples.items(), strict=True):
         edges = np.histogram_bin_edges(np.concatenate([values.ravel() for values in kinds.values()]), bins)
-        for dashes, (kind, values) in zip(itertools.cycle(("-", "--", "-.")), kinds.items(), strict=False):
+        for style, (kind, values) in zip(SERIES(), kinds.items(), strict=False):
             ax.hist(
                 values.ravel(),
                 edges,
@@ -186,8 +186,8 @@ def histogram_panels(samples: dict[str, dict[str, np.ndarray]], bins: int = 40) 
                 histtype="step",
                 label=kind,
                 linewidth=1.6,
-                color=KIND_COLORS.get(kind),
-                linestyle=KIND_DASHES.get(kind, dashes),
+                color=KIND_COLORS.get(kind, style["color"]),
+                linestyle=KIND_DASHES.get(kind, style["linestyle"]),
             )
         ax.set(xlabel=label, ylabel="density")
     axes[0, 0].legend(fontsize=8)
@@ -198,7 +198,7 @@ def scatter_panels(x: dict[str, dict[str, np.ndarray]], y: dict[str, np.ndarray]
     """One panel of dots for each quantity, label -> kind -> values, against the values `y` of the same kinds."""
     figure, axes = panels(1, len(x), sharey=True)
     for ax, (label, kinds) in zip(axes[0], x.items(), strict=True):
-        for mark, (kind, values) in zip("os^", kinds.items(), strict=False):
+        for mark, (kind, values) in zip(itertools.cycle("os^"), kinds.items(), strict=False):
             color = KIND_COLORS.get(kind)
             ax.plot(values.ravel(), y[kind].ravel(), mark, label=kind, color=color, markersize=3, alpha=0.5)
         ax.set(xlabel=label)

@@ -36,6 +36,11 @@ class Setting:
     """Everything that determines the numbers, apart from an experiment's own options."""
 
     @property
+    def description(self) -> str:
+        """The model and the hook, as pages name them."""
+        return f"{self.model.description}, perturbed at {self.hook_name}"
+
+    @property
     def n_prompts(self) -> int:
         return len(self.bases)
 
