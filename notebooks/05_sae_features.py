@@ -260,7 +260,8 @@ plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two p
 
 # %%
 counts = {d.name: latents.codes_switched_on(setting, d) for d in dictionaries}
-tables.columns_table({name: {kind: bootstrap(np.median, values, n_boot=500) for kind, values in kinds.items()} for name, kinds in counts.items()}, ".0f")
+median_counts = {name: {kind: bootstrap(np.median, values) for kind, values in kinds.items()} for name, kinds in counts.items()}
+tables.columns_table(median_counts, ".0f")
 
 # %% mystnb={"figure": {"caption": "How many latents the encoder switches on for isotropic vectors, Gaussian samples and real activations, as decimal logarithms; of the SAE whose number is free, where there is one.", "name": "fig-counts"}}
 free = next((d for d in dictionaries if d.sae.cfg.architecture() != "topk"), sae)
@@ -387,11 +388,10 @@ c28 = claims.evaluate("C28", [
 ], "05_sae_features#fig-ablations")
 
 # %% tags=["hide-input"]
-on = counts[free.name]["isotropic"]
 c29 = claims.evaluate("C29", [
-    Part(f"median number switched on, {free.name}", bootstrap(np.median, on), "latents", *((10.0, 100.0) if gpt2 else (10.0, None))),
-    Part("largest number", bootstrap(np.max, on, n_boot=200), "latents", *((5000.0, None) if gpt2 else (None, None))),
-    Part("median number for real activations", bootstrap(np.median, counts[free.name]["real"]), "latents"),
+    Part(f"median number switched on, {free.name}", median_counts[free.name]["isotropic"], "latents", *((10.0, 100.0) if gpt2 else (10.0, None))),
+    Part("largest number", bootstrap(np.max, counts[free.name]["isotropic"], n_boot=200), "latents", *((5000.0, None) if gpt2 else (None, None))),
+    Part("median number for real activations", median_counts[free.name]["real"], "latents"),
 ], "05_sae_features#fig-counts")
 if free.sae.cfg.architecture() == "topk":
     c29 = claims.withheld(c29, "a TopK encoder switches on as many latents for any input")
