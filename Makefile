@@ -20,7 +20,7 @@ serve:  ## the built site at http://127.0.0.1:8000
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 pdf: .venv/.installed  ## the built site as one PDF, printed by chromium
-	$(BIN)/python -m plateaus_utils.pdf
+	$(BIN)/python -m plateaus_utils.book.pdf
 
 bench: .venv/.installed  ## perturbations per second on this machine
 	$(BIN)/python -m plateaus_utils.bench

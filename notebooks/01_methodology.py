@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from myst_nb import glue
 
-from plateaus_utils import directions, effects, experiments, patching, paths, plotting, sensitivity, tables
+from plateaus_utils import directions, effects, experiments, patching, paths, plotting, sensitivity
+from plateaus_utils.book import tables
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/

@@ -24,7 +24,8 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, plotting, statistics, tables
+from plateaus_utils import claims, experiments, plotting, statistics
+from plateaus_utils.book import tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import optima
 from plateaus_utils.statistics import bootstrap

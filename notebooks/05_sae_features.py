@@ -30,7 +30,8 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, plotting, sensitivity, statistics, tables
+from plateaus_utils import claims, experiments, plotting, sensitivity, statistics
+from plateaus_utils.book import tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import latents, optima, sensitive
 from plateaus_utils.statistics import bootstrap

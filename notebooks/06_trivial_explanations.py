@@ -23,7 +23,8 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, models, plotting, sensitivity, statistics, tables
+from plateaus_utils import claims, experiments, models, plotting, sensitivity, statistics
+from plateaus_utils.book import tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import explanations, plateaus, sensitive
 from plateaus_utils.statistics import bootstrap

@@ -17,7 +17,8 @@
 # %% tags=["remove-input"]
 from myst_nb import glue
 
-from plateaus_utils import experiments, pages, plotting, sensitivity
+from plateaus_utils import experiments, plotting, sensitivity
+from plateaus_utils.book import pages
 from plateaus_utils.experiments import explorer, latents, optima, plateaus
 
 # %% tags=["parameters", "hide-input"]

@@ -16,7 +16,8 @@
 # %%
 from IPython.display import display
 
-from plateaus_utils import experiments, plotting, sensitivity, widgets
+from plateaus_utils import experiments, plotting, sensitivity
+from plateaus_utils.book import widgets
 from plateaus_utils.experiments import latents
 
 # %% tags=["parameters"]

@@ -13,14 +13,15 @@
 # the repository ("+" if files had been changed since).
 
 # %% tags=["hide-input"]
-from plateaus_utils import book, results, tables
+from plateaus_utils import results
+from plateaus_utils.book import chapters, tables
 
 # %% tags=["parameters", "hide-input"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 
 # %% tags=["remove-input"]
-book.status_table()
+chapters.status_table()
 
 # %% tags=["remove-input"]
 tables.provenance({"profile": profile, "results": results_dir, "newest result": results.newest(results.results_folder(results_dir))})

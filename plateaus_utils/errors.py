@@ -31,3 +31,7 @@ class ResultError(PlateausError):
 
 class ParameterError(PlateausError):
     """A profile or parameter that does not exist, or a value of the wrong type."""
+
+
+class BookError(PlateausError):
+    """A chapter that did not run to its end, or a site that is missing or not fit to be published."""

@@ -21,7 +21,8 @@ import gguf
 import numpy as np
 import torch
 
-from plateaus_utils import book, experiments, models, results, site
+from plateaus_utils import experiments, models, results
+from plateaus_utils.book import chapters, site
 from plateaus_utils.experiments import plateaus
 from plateaus_utils.files import PROJECT
 
@@ -57,9 +58,9 @@ def notebook(folder: Path) -> None:
         (folder / name).mkdir(exist_ok=True) if "." not in name else (folder / name).touch()
     (folder / "notebooks").mkdir(exist_ok=True)
     (folder / "notebooks" / "01_one.py").write_text(CHAPTER)
-    key = book.chapter_key("01_one", parameters, folder)
-    if book.recorded_key("01_one", folder) != key:
-        book.run_chapter("01_one", parameters, key, folder)
+    key = chapters.chapter_key("01_one", parameters, folder)
+    if chapters.recorded_key("01_one", folder) != key:
+        chapters.run_chapter("01_one", parameters, key, folder)
 
 
 def build(folder: Path) -> None:

@@ -7,10 +7,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from plateaus_utils import book, site
-from plateaus_utils.errors import ParameterError, ResultError
+from plateaus_utils.book import __main__ as command
+from plateaus_utils.book import chapters, site
+from plateaus_utils.book import parameters as book_parameters
+from plateaus_utils.errors import BookError, ParameterError, ResultError
 from plateaus_utils.files import PROJECT
-from plateaus_utils.site import BookError
 
 PARAMETERS = """# %% tags=["parameters"]
 profile: str = "quick"
@@ -60,9 +61,9 @@ def runs(monkeypatch):
 
     def execute(source, parameters, run_dir, cwd):
         ran.append(source.stem)
-        return book.source_notebook(source)
+        return book_parameters.source_notebook(source)
 
-    monkeypatch.setattr(book, "execute", execute)
+    monkeypatch.setattr(chapters, "execute", execute)
     return ran
 
 
@@ -74,16 +75,16 @@ def executed(root, name="01_one"):
 
 
 def test_chapters_follow_the_toc(root):
-    assert book.chapters(root) == ["01_one", "claims"]
+    assert book_parameters.chapters(root) == ["01_one", "claims"]
     (root / "notebooks" / "claims.py").unlink()
     with pytest.raises(ParameterError, match="no notebooks/claims.py"):
-        book.chapters(root)
+        book_parameters.chapters(root)
 
 
 def test_declared_parameters_have_defaults_and_help(root):
-    declared = book.declared_parameters(root / "notebooks" / "01_one.py")
+    declared = book_parameters.declared_parameters(root / "notebooks" / "01_one.py")
     assert list(declared) == ["profile", "results_dir", "layer", "tolerance", "layers", "fast"]
-    assert declared["layer"] == book.Parameter("layer", 1, "which block is perturbed")
+    assert declared["layer"] == book_parameters.Parameter("layer", 1, "which block is perturbed")
     assert declared["layers"].default == [1, 2]
 
 
@@ -100,7 +101,7 @@ def test_unreadable_parameters_are_refused(root, source, message):
     path = root / "notebooks" / "01_one.py"
     path.write_text(source)
     with pytest.raises(ParameterError, match=message):
-        book.declared_parameters(path)
+        book_parameters.declared_parameters(path)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_unreadable_parameters_are_refused(root, source, message):
 )
 def test_settings_are_refused_before_anything_runs(root, runs, setting, message):
     with pytest.raises(ParameterError, match=message) as caught:
-        book.run_chapters("quick", book.parse_settings([setting]), root=root)
+        chapters.run_chapters("quick", book_parameters.parse_settings([setting]), root=root)
     assert "\n" not in str(caught.value)
     assert runs == []
 
@@ -133,35 +134,35 @@ def test_settings_are_refused_before_anything_runs(root, runs, setting, message)
     [("layer=3", 3), ("tolerance=2", 2), ("tolerance=1e-3", 0.001), ("layers=[3, 4]", [3, 4]), ("fast=no", False)],
 )
 def test_settings_of_the_right_type_pass(root, text, value):
-    settings = book.parse_settings([text])
+    settings = book_parameters.parse_settings([text])
     assert list(settings.values()) == [value]
-    book.check_parameters(settings, {"01_one": book.declared_parameters(root / "notebooks" / "01_one.py")})
+    book_parameters.check_parameters(settings, {"01_one": book_parameters.declared_parameters(root / "notebooks" / "01_one.py")})
 
 
 def test_profiles(root, runs):
-    assert book.load_profile("quick", root) == {"layer": 2, "tolerance": 0.001}
-    assert book.load_profile("empty", root) == {}
+    assert book_parameters.load_profile("quick", root) == {"layer": 2, "tolerance": 0.001}
+    assert book_parameters.load_profile("empty", root) == {}
     with pytest.raises(ParameterError, match="no profile 'quik', did you mean 'quick'\\?; known are empty, quick"):
-        book.run_chapters("quik", {}, root=root)
+        chapters.run_chapters("quik", {}, root=root)
     (root / "profiles" / "quick.yaml").write_text("depth: 3\n")
     with pytest.raises(ParameterError, match="No notebook declares the parameter 'depth'"):
-        book.run_chapters("quick", {}, root=root)
+        chapters.run_chapters("quick", {}, root=root)
     with pytest.raises(ParameterError, match="no chapter '02'"):
-        book.run_chapters("empty", {}, only=["02"], root=root)
+        chapters.run_chapters("empty", {}, only=["02"], root=root)
     assert runs == []
 
 
 def test_results_folder_spells_out_overrides():
-    assert book.results_dir("quick", {}) == "results/quick"
-    assert book.results_dir("quick", {"n": 3, "layer": 5}) == "results/quick+layer=5,n=3"
-    slash, underscore = (book.results_dir("quick", {"model": name}) for name in ("a/b", "a_b"))
+    assert book_parameters.results_dir("quick", {}) == "results/quick"
+    assert book_parameters.results_dir("quick", {"n": 3, "layer": 5}) == "results/quick+layer=5,n=3"
+    slash, underscore = (book_parameters.results_dir("quick", {"model": name}) for name in ("a/b", "a_b"))
     assert slash.count("/") == 1
     assert slash != underscore
-    assert len(book.results_dir("quick", {"model": "x" * 300})) < 120
+    assert len(book_parameters.results_dir("quick", {"model": "x" * 300})) < 120
 
 
 def test_command_line_prints_one_sentence(capsys):
-    assert book.main(["--profile", "no-such-profile"]) == 2
+    assert command.main(["--profile", "no-such-profile"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -169,43 +170,43 @@ def test_command_line_prints_one_sentence(capsys):
 
 
 def test_unchanged_chapters_are_not_run_again(root, runs):
-    assert book.run_chapters("quick", {}, root=root) == []
+    assert chapters.run_chapters("quick", {}, root=root) == []
     before = (root / "executed" / "01_one.ipynb").read_bytes()
-    book.run_chapters("quick", {}, root=root)
+    chapters.run_chapters("quick", {}, root=root)
     assert runs == ["01_one", "claims"]
     assert (root / "executed" / "01_one.ipynb").read_bytes() == before
 
 
 @pytest.mark.parametrize("changed", ["plateaus_utils/module.py", "requirements.txt", "notebooks/01_one.py"])
 def test_changed_code_makes_chapters_stale(root, runs, changed):
-    book.run_chapters("quick", {}, root=root)
+    chapters.run_chapters("quick", {}, root=root)
     with (root / changed).open("a") as file:
         file.write("\n# changed\n")
-    book.run_chapters("quick", {}, root=root)
+    chapters.run_chapters("quick", {}, root=root)
     assert runs == ["01_one", "claims"] * 2  # claims reads the results of the other
 
 
 def test_changed_parameters_and_lost_results_make_chapters_stale(root, runs):
-    book.run_chapters("quick", {}, root=root)
-    book.run_chapters("quick", {"layer": 3}, root=root)
+    chapters.run_chapters("quick", {}, root=root)
+    chapters.run_chapters("quick", {"layer": 3}, root=root)
     assert executed(root).metadata.plateaus.parameters.layer == 3
     (root / "results" / "quick+layer=3").rmdir()
-    book.run_chapters("quick", {"layer": 3}, root=root)
+    chapters.run_chapters("quick", {"layer": 3}, root=root)
     assert runs == ["01_one", "claims"] * 3
 
 
 def test_damaged_notebook_is_stale(root, runs):
-    book.run_chapters("quick", {}, root=root)
+    chapters.run_chapters("quick", {}, root=root)
     path = root / "executed" / "01_one.ipynb"
     path.write_text(path.read_text()[:200])
-    book.run_chapters("quick", {}, root=root)
+    chapters.run_chapters("quick", {}, root=root)
     assert runs == ["01_one", "claims", "01_one"]
 
 
 def test_only_leaves_the_others_and_says_what_is_stale(root, runs):
-    assert book.run_chapters("quick", {}, only=["claims"], root=root) == ["01_one"]
+    assert chapters.run_chapters("quick", {}, only=["claims"], root=root) == ["01_one"]
     assert runs == ["claims"]
-    assert book.run_chapters("quick", {}, root=root) == []
+    assert chapters.run_chapters("quick", {}, root=root) == []
     assert runs == ["claims", "01_one", "claims"]
 
 
@@ -228,7 +229,7 @@ def messy_notebook(ids):
 
 
 def test_finalise_leaves_nothing_of_the_moment():
-    first, second = (book.finalise(messy_notebook(ids), key="k") for ids in ("x", "y"))
+    first, second = (chapters.finalise(messy_notebook(ids), key="k") for ids in ("x", "y"))
     assert nbformat.writes(first) == nbformat.writes(second)
     assert first.metadata == {"plateaus": {"key": "k"}}
     assert first.cells[0].metadata.tags == ["injected-parameters", "hide-input"]
@@ -238,7 +239,7 @@ def test_finalise_leaves_nothing_of_the_moment():
 
 
 def test_alternative_text_moves_to_the_cell():
-    cell = book.finalise(messy_notebook("x")).cells[1]
+    cell = chapters.finalise(messy_notebook("x")).cells[1]
     assert cell.metadata.mystnb == {"image": {"alt": "a flat curve"}}
     assert cell.outputs[-1].metadata == {"image/png": {"width": 5}}
 
@@ -247,11 +248,11 @@ def test_figures_must_be_described_and_alone():
     nb = messy_notebook("x")
     nb.cells[1].outputs[-1].metadata = {}
     with pytest.raises(BookError, match="cell-001 shows a figure without alternative text"):
-        book.finalise(nb)
+        chapters.finalise(nb)
     nb = messy_notebook("x")
     nb.cells[1].outputs.append(nb.cells[1].outputs[-1])
     with pytest.raises(BookError, match="cell-001 shows 2 figures"):
-        book.finalise(nb)
+        chapters.finalise(nb)
 
 
 # Real kernels
@@ -260,25 +261,25 @@ def test_figures_must_be_described_and_alone():
 def test_real_run_is_reproducible(root):
     (root / "notebooks" / "01_one.py").write_text(PARAMETERS + FIGURE + READS)
     path = root / "executed" / "01_one.ipynb"
-    book.run_chapters("quick", {"layer": 5}, only=["01_one"], root=root)
+    chapters.run_chapters("quick", {"layer": 5}, only=["01_one"], root=root)
     first = path.read_bytes()
     nb = executed(root)
     assert nb.cells[-2].metadata.mystnb.image.alt == "empty axes, layer 5"
     assert nb.cells[-1].outputs[0].text == "5 quick results/quick+layer=5\n"
     path.unlink()
-    book.run_chapters("quick", {"layer": 5}, only=["01_one"], root=root)
+    chapters.run_chapters("quick", {"layer": 5}, only=["01_one"], root=root)
     assert path.read_bytes() == first
     assert json.loads((root / "_build/run/status.json").read_text())["01_one"]["seconds"] > 0
 
 
 def test_failed_chapter_cannot_be_published(root, runs, monkeypatch):
-    book.run_chapters("quick", {}, root=root)
+    chapters.run_chapters("quick", {}, root=root)
     monkeypatch.undo()
     (root / "_build" / "html").mkdir(parents=True)
     source = root / "notebooks" / "01_one.py"
     source.write_text(PARAMETERS + "# %%\n1 / 0\n")
     with pytest.raises(BookError, match="(?s)01_one: cell 2 raised.*ZeroDivisionError"):
-        book.run_chapters("quick", {}, root=root)
+        chapters.run_chapters("quick", {}, root=root)
     assert not (root / "executed" / "01_one.ipynb").exists()
     assert not (root / "_build" / "html").exists()
     assert (root / "_build" / "run" / "01_one.out.ipynb").exists()
@@ -288,7 +289,7 @@ def test_a_chapter_that_gives_up_says_its_sentence_only(root):
     source = root / "notebooks" / "01_one.py"
     source.write_text(PARAMETERS + "# %%\nfrom plateaus_utils import errors\nraise errors.ModelError('No model.')\n")
     with pytest.raises(BookError) as caught:
-        book.run_chapters("quick", {}, root=root)
+        chapters.run_chapters("quick", {}, root=root)
     assert str(caught.value) == "01_one: No model."
 
 
@@ -296,9 +297,9 @@ def test_full_disk_is_one_sentence(root, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(book, "execute", full)
+    monkeypatch.setattr(chapters, "execute", full)
     with pytest.raises(ResultError, match="No space is left"):
-        book.run_chapters("quick", {}, root=root)
+        chapters.run_chapters("quick", {}, root=root)
 
 
 # The checks of the site

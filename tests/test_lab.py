@@ -11,8 +11,9 @@ import nbformat
 import papermill
 import pytest
 
-from plateaus_utils import models, widgets
-from plateaus_utils.book import load_profile, source_notebook
+from plateaus_utils import models
+from plateaus_utils.book import widgets
+from plateaus_utils.book.parameters import load_profile, source_notebook
 from plateaus_utils.experiments import latents, prepare
 from plateaus_utils.files import PROJECT
 

@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from plateaus_utils.book import chapters, declared_parameters
+from plateaus_utils.book.parameters import chapters, declared_parameters
 from plateaus_utils.files import PROJECT
 
 NAMES = chapters()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils import models, pages
+from plateaus_utils import models
+from plateaus_utils.book import pages
 
 
 def carried(html, name):

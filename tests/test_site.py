@@ -16,11 +16,11 @@ from conftest import refuse
 from playwright.sync_api import Browser, Page
 from pypdf import PdfReader
 
-from plateaus_utils.book import toc_pages
+from plateaus_utils.book.parameters import toc_pages
+from plateaus_utils.book.pdf import print_pages
+from plateaus_utils.book.site import pages_of, site_problems
 from plateaus_utils.files import PROJECT
-from plateaus_utils.pdf import print_pages
 from plateaus_utils.results import load
-from plateaus_utils.site import pages_of, site_problems
 
 SITE = PROJECT / "_build" / "html"
 SCREENSHOTS = PROJECT / "_build" / "screenshots"

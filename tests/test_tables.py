@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from plateaus_utils import tables
+from plateaus_utils.book import tables
 from plateaus_utils.results import code_hash, versions
 from plateaus_utils.statistics import Interval
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from plateaus_utils import widgets
+from plateaus_utils.book import widgets
 from plateaus_utils.effects import measure
 from plateaus_utils.experiments import latents
 from plateaus_utils.patching import Suffix

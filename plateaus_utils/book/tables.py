@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .results import code_hash, versions
-from .statistics import Interval, proportion
+from ..results import code_hash, versions
+from ..statistics import Interval, proportion
 
 if TYPE_CHECKING:  # SAELens takes seconds to import, and only one chapter needs it
-    from .saes import Dictionary
+    from ..saes import Dictionary
 
 pd.set_option("display.max_colwidth", None)  # a page shows whole sentences
 

@@ -6,15 +6,15 @@ import ipywidgets as ipw
 import numpy as np
 import torch
 
-from . import plotting
-from .activations import collect_hooks, generator, isotropic
-from .effects import kl_divergence, top_tokens
-from .errors import PlateausError
-from .experiments.setting import Setting
-from .patching import Suffix
-from .paths import MODES, UNITS
-from .saes import Dictionary
-from .sensitivity import KL_THRESHOLD, first_crossing
+from .. import plotting
+from ..activations import collect_hooks, generator, isotropic
+from ..effects import kl_divergence, top_tokens
+from ..errors import PlateausError
+from ..experiments.setting import Setting
+from ..patching import Suffix
+from ..paths import MODES, UNITS
+from ..saes import Dictionary
+from ..sensitivity import KL_THRESHOLD, first_crossing
 
 GRID = {"sphere": np.linspace(0, 180, 37), "straight": np.linspace(0, 2, 37)}
 KINDS = ("random", "real-other", "naive", "corpus prompt", "SAE latent")

@@ -8,10 +8,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfWriter
 
-from .book import toc_pages
-from .errors import PlateausError
-from .files import PROJECT, replacing
-from .site import BookError
+from ..errors import BookError, PlateausError
+from ..files import PROJECT, replacing
+from .parameters import toc_pages
 
 SITE = PROJECT / "_build" / "html"
 MARGIN, SCALE = "16mm", 0.75

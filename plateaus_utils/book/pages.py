@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from IPython.display import HTML
 
-from .paths import UNITS
-from .sensitivity import KL_THRESHOLD
+from ..paths import UNITS
+from ..sensitivity import KL_THRESHOLD
 
 MODE_TEXT = {
     "sphere": ("sphere: constant norm", "angle θ (degrees)"),

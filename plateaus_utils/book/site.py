@@ -12,16 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
-from .files import PROJECT, replacing
+from ..errors import BookError
+from ..files import PROJECT, replacing
 
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 
 MAX_PAGE_BYTES = 3_000_000
 """A page above this would be slow on a phone; precomputed sliders are the usual reason."""
-
-
-class BookError(Exception):
-    """A chapter that did not run to its end, or a site that is not fit to be published."""
 
 
 def build_site(root: Path = PROJECT) -> Path:
