@@ -136,7 +136,8 @@ def test_settings_are_refused_before_anything_runs(root, runs, setting, message)
 def test_settings_of_the_right_type_pass(root, text, value):
     settings = book_parameters.parse_settings([text])
     assert list(settings.values()) == [value]
-    book_parameters.check_parameters(settings, {"01_one": book_parameters.declared_parameters(root / "notebooks" / "01_one.py")})
+    declared = book_parameters.declared_parameters(root / "notebooks" / "01_one.py")
+    book_parameters.check_parameters(settings, {"01_one": declared})
 
 
 def test_profiles(root, runs):

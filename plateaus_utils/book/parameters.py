@@ -154,7 +154,7 @@ def _type_name(default: Any) -> str:
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """ ", did you mean ...?", where a known name is close; else nothing."""
+    """A hint at the known name that is closest to a misspelt one; empty where none is close."""
     close = difflib.get_close_matches(name, known, n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 
