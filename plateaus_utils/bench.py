@@ -21,11 +21,12 @@ from transformers.pytorch_utils import Conv1D
 
 from .directions import directions
 from .effects import measure
+from .embedded import EMBEDDED
 from .errors import PlateausError
 from .experiments import prepare
 from .experiments.measuring import PROMPTS_PER_SUFFIX, TOLERANCES, thresholds_along
 from .files import replacing
-from .models import EMBEDDED, LanguageModel, load_model
+from .models import LanguageModel, load_model
 from .patching import ROWS, Suffix, full_forward
 from .paths import sphere
 from .prompts import load_prompts

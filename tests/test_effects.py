@@ -144,9 +144,9 @@ def test_zero_perturbation_has_zero_effect(family, tokens):
 
 
 @pytest.mark.slow
-def test_zero_perturbation_of_the_embedded_model_has_zero_effect(embedded):
-    tokens = embedded.tokenizer("the cat sat on the mat", return_tensors="pt")["input_ids"]
-    suffix = Suffix(embedded, tokens, embedded.default_hook)
+def test_zero_perturbation_of_the_embedded_model_has_zero_effect(smollm):
+    tokens = smollm.tokenizer("the cat sat on the mat", return_tensors="pt")["input_ids"]
+    suffix = Suffix(smollm, tokens, smollm.default_hook)
     with torch.no_grad():
         late = suffix(suffix.base[:, None])
     found = measure(suffix, suffix.base[:, None].expand(-1, 5, -1), names=("kl", "l2", "l2_normalized"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from plateaus_utils import experiments, models, results
+from plateaus_utils import embedded, experiments, models, results
 from plateaus_utils.activations import collect
 from plateaus_utils.directions import directions
 from plateaus_utils.effects import kl_divergence, measure
@@ -61,10 +61,10 @@ def test_setting_holds_activations_of_its_own_prompts(setting, small):
 
 
 def test_activations_are_stored_once_and_read_back(tmp_path, small, monkeypatch):
-    first = prepare(models.TINY, str(tmp_path), **small)
+    first = prepare(embedded.TINY, str(tmp_path), **small)
     assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_1.nc"]
     before = (tmp_path / "activations_1.nc").stat().st_mtime_ns
-    second = prepare(models.TINY, str(tmp_path), **small)
+    second = prepare(embedded.TINY, str(tmp_path), **small)
     assert (tmp_path / "activations_1.nc").stat().st_mtime_ns == before
     assert torch.equal(first.other_activations, second.other_activations)
     assert torch.equal(first.base_activations, second.base_activations)
@@ -72,7 +72,7 @@ def test_activations_are_stored_once_and_read_back(tmp_path, small, monkeypatch)
 
 def test_settings_with_and_without_first_token_do_not_overwrite_each_other(tmp_path, small):
     for bos in (False, True):
-        setting = prepare(models.TINY, str(tmp_path), **small, prepend_bos=bos)
+        setting = prepare(embedded.TINY, str(tmp_path), **small, prepend_bos=bos)
         assert (setting.bases.tokens[:, 0] == 256).all() == bos
     assert len(list(tmp_path.glob("activations*.nc"))) == 2
 
@@ -96,11 +96,11 @@ def test_settings_at_several_layers_are_the_settings_at_each(tmp_path, small, se
 
 def test_bad_parameters_of_a_setting_are_refused(tmp_path, small, refused):
     with refused(ModelError, "blocks.9.hook_resid_pre"):
-        prepare(models.TINY, str(tmp_path), **small, layer=9)
+        prepare(embedded.TINY, str(tmp_path), **small, layer=9)
     with refused(CorpusError, "longer than the model's context of 256"):
-        prepare(models.TINY, str(tmp_path), **small | {"seq_len": 300})
+        prepare(embedded.TINY, str(tmp_path), **small | {"seq_len": 300})
     with refused(ActivationError, "60 activations are too few", "at least 64"):
-        prepare(models.TINY, str(tmp_path), **small | {"shrinkage": False})
+        prepare(embedded.TINY, str(tmp_path), **small | {"shrinkage": False})
 
 
 def test_local_model_and_pretokenized_corpus_go_all_the_way(tmp_path, family_folder):
@@ -593,5 +593,5 @@ def test_covariates_are_plain_properties_of_the_bases(setting):
 def test_settings_of_a_result_are_in_its_file(elsewhere):
     curves(elsewhere, "said", sizes=[10.0], effects=("kl",))
     said = json.loads(results.load(elsewhere.folder / "said.nc").attrs["settings"])
-    assert said["model"] == models.TINY and said["hook_name"] == "blocks.1.hook_resid_pre" and said["seed"] == 0
+    assert said["model"] == embedded.TINY and said["hook_name"] == "blocks.1.hook_resid_pre" and said["seed"] == 0
     assert said["sizes"] == [10.0] and said["n_prompts"] == 10 and said["corpus"] == "lee"

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from plateaus_utils import directions, experiments, models, patching, sensitivity
+from plateaus_utils import directions, embedded, experiments, patching, sensitivity
 from plateaus_utils.experiments import explanations, sensitive
 
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("results"))
-    return experiments.prepare(models.TINY, folder, corpus="lee", n_prompts=6, n_others=200, shrinkage=True)
+    return experiments.prepare(embedded.TINY, folder, corpus="lee", n_prompts=6, n_others=200, shrinkage=True)
 
 
 def test_fisher_gram_is_the_covariance_of_the_jacobian(setting):

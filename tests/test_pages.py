@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils import models
+from plateaus_utils import embedded
 from plateaus_utils.book import pages
 
 
@@ -33,7 +33,7 @@ def walks():
 
 
 def test_explorer_carries_the_result_to_four_digits(walks):
-    html = pages.explorer(walks, ["one </script><b>", "two"], models.byte_tokenizer())
+    html = pages.explorer(walks, ["one </script><b>", "two"], embedded.byte_tokenizer())
     data = carried(html, "explorer")
     assert data["prompts"] == ["one </script><b>", "two"] and html.data.count("</script>") == 2
     for i in range(2):
@@ -44,7 +44,7 @@ def test_explorer_carries_the_result_to_four_digits(walks):
                 np.testing.assert_allclose(walk["kl"], chosen.kl, rtol=1e-3)
                 np.testing.assert_allclose(walk["l2"], chosen.l2, rtol=1e-3)
                 np.testing.assert_allclose(walk["probability"], chosen.probability, rtol=1e-2)
-                assert walk["tokens"] == [models.byte_tokenizer().decode([token]) for token in chosen.token.values]
+                assert walk["tokens"] == [embedded.byte_tokenizer().decode([token]) for token in chosen.token.values]
                 threshold = float(chosen.threshold)
                 assert walk["threshold"] == (None if np.isnan(threshold) else threshold)
 

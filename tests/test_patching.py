@@ -311,9 +311,9 @@ def test_network_that_is_not_the_bridges_is_refused_before_it_is_used(family_fol
 
 
 @pytest.fixture(scope="module")
-def sentences(embedded):
+def sentences(smollm):
     texts = ["The cat sat on the mat because it", "In 1789 the people of Paris went out", "def add(a, b): return a +"]
-    ids = [embedded.tokenizer(text)["input_ids"][:7] for text in texts]
+    ids = [smollm.tokenizer(text)["input_ids"][:7] for text in texts]
     return torch.tensor(ids)
 
 
@@ -321,16 +321,16 @@ def sentences(embedded):
 @pytest.mark.parametrize(
     "hook_name", ["blocks.0.hook_resid_pre", "blocks.15.hook_resid_pre", "blocks.29.hook_resid_pre"]
 )
-def test_embedded_model_continues_as_the_whole_forward_pass_does(embedded, sentences, hook_name):
+def test_embedded_model_continues_as_the_whole_forward_pass_does(smollm, sentences, hook_name):
     # Invariants: engine = whole forward pass; independence of the batch; a patch with itself changes nothing.
-    suffix = Suffix(embedded, sentences, hook_name)
+    suffix = Suffix(smollm, sentences, hook_name)
     size = 0.3 * suffix.base.norm(dim=-1).mean() / 576**0.5
     points = torch.cat([suffix.base[:, None], points_around(suffix, 4, size)], 1)
-    expected = whole_pass(embedded, sentences, hook_name, (-1,), points)
+    expected = whole_pass(smollm, sentences, hook_name, (-1,), points)
     with torch.no_grad():
         found = suffix(points)
         alone = torch.cat([suffix(part).resid_post for part in points.split(1, 1)], 1)
-        clean = embedded.core(sentences).logits[:, -1].log_softmax(-1)
+        clean = smollm.core(sentences).logits[:, -1].log_softmax(-1)
     assert (found.logits.log_softmax(-1) - expected[0].log_softmax(-1)).abs().max() <= 1e-3
     for ours, theirs in ((found.resid_post, expected[1]), (found.normalized, expected[2]), (found.resid_post, alone)):
         assert ((ours - theirs).norm(dim=-1) <= 1e-5 * theirs.norm(dim=-1)).all()
@@ -338,11 +338,11 @@ def test_embedded_model_continues_as_the_whole_forward_pass_does(embedded, sente
 
 
 @pytest.mark.slow
-def test_embedded_model_continues_with_several_places_patched(embedded, sentences):
+def test_embedded_model_continues_with_several_places_patched(smollm, sentences):
     for positions in ((2,), (2, -1), tuple(range(7))):
-        suffix = Suffix(embedded, sentences, embedded.default_hook, positions)
+        suffix = Suffix(smollm, sentences, smollm.default_hook, positions)
         points = points_around(suffix, 2, 0.1)
         with torch.no_grad():
             logits = suffix(points).logits.log_softmax(-1)
-        expected = whole_pass(embedded, sentences, embedded.default_hook, positions, points)[0].log_softmax(-1)
+        expected = whole_pass(smollm, sentences, smollm.default_hook, positions, points)[0].log_softmax(-1)
         assert (logits - expected).abs().max() <= 1e-3

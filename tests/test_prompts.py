@@ -8,14 +8,14 @@ import nltk
 import numpy as np
 import pytest
 
-from plateaus_utils import models, prompts
+from plateaus_utils import embedded, prompts
 from plateaus_utils.errors import CorpusError
 from plateaus_utils.prompts import PACKAGED, load_prompts, open_corpus
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return models.byte_tokenizer()
+    return embedded.byte_tokenizer()
 
 
 def numbered(n_documents, length):
@@ -260,7 +260,7 @@ def test_sequence_longer_than_the_context_is_refused_and_one_as_long_is_not(toke
 
 
 def test_beginning_of_sequence_token_that_does_not_exist_is_refused(refused):
-    tokenizer = models.byte_tokenizer()
+    tokenizer = embedded.byte_tokenizer()
     tokenizer.bos_token = None
     with refused(CorpusError, "prepend_bos"):
         load_prompts("lee", tokenizer, 1, 1, prepend_bos=True)
