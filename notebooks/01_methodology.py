@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from myst_nb import glue
 
-from plateaus_utils import directions, effects, experiments, patching, paths, plotting, sensitivity
+from plateaus_utils import arguments, directions, effects, experiments, patching, paths, plotting, sensitivity
 from plateaus_utils.book import tables
 
 # %% tags=["parameters"]
@@ -51,6 +51,7 @@ dtype: str = "float32"  # floating-point type of the model
 # for each. Bases (perturbed) and others (targets) come from different documents.
 
 # %%
+arguments.check_injected(In)
 setting = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,

@@ -23,7 +23,7 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import claims, experiments, models, plotting, sensitivity, statistics
+from plateaus_utils import arguments, claims, experiments, models, plotting, sensitivity, statistics
 from plateaus_utils.book import tables
 from plateaus_utils.claims import Part
 from plateaus_utils.experiments import explanations, plateaus, sensitive
@@ -47,6 +47,7 @@ device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %%
+arguments.check_injected(In)
 setting = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,

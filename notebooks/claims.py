@@ -24,7 +24,7 @@
 from IPython.display import Markdown
 from myst_nb import glue
 
-from plateaus_utils import claims, results
+from plateaus_utils import arguments, claims, results
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -34,6 +34,7 @@ corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, o
 n_prompts: int = 120  # base prompts
 
 # %%
+arguments.check_injected(In)
 collected = claims.collect(results.results_folder(results_dir))
 folder = results.results_folder(results_dir)
 print(f"model {model}, corpus {corpus}, {n_prompts} base prompts, profile {profile}; newest result {results.newest(folder)}")

@@ -17,7 +17,7 @@
 # %% tags=["remove-input"]
 from myst_nb import glue
 
-from plateaus_utils import experiments, plotting, sensitivity
+from plateaus_utils import arguments, experiments, plotting, sensitivity
 from plateaus_utils.book import pages
 from plateaus_utils.experiments import explorer, latents, optima, plateaus
 
@@ -39,6 +39,7 @@ device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %% tags=["remove-input"]
+arguments.check_injected(In)
 setting = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,

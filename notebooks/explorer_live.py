@@ -16,7 +16,7 @@
 # %%
 from IPython.display import display
 
-from plateaus_utils import experiments, plotting, sensitivity
+from plateaus_utils import arguments, experiments, plotting, sensitivity
 from plateaus_utils.book import widgets
 from plateaus_utils.experiments import latents
 
@@ -38,6 +38,7 @@ device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %%
+arguments.check_injected(In)
 setting = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,

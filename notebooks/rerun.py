@@ -65,7 +65,9 @@ device: str = "auto"  # auto, cpu, cuda or mps
 # %%
 import torch
 
-from plateaus_utils import effects, models, patching, paths, results
+from plateaus_utils import arguments, effects, models, patching, paths, results
+
+arguments.check_injected(In)
 
 # %%
 lm = models.load_model(model, device)

@@ -13,7 +13,7 @@
 # the repository ("+" if files had been changed since).
 
 # %% tags=["hide-input"]
-from plateaus_utils import results
+from plateaus_utils import arguments, results
 from plateaus_utils.book import chapters, tables
 
 # %% tags=["parameters", "hide-input"]
@@ -21,6 +21,7 @@ profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 
 # %% tags=["remove-input"]
+arguments.check_injected(In)
 chapters.status_table()
 
 # %% tags=["remove-input"]

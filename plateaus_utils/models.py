@@ -6,7 +6,6 @@ Names are the embedded model's (see `embedded`), hub ids, or local Hugging Face 
 import copy
 import dataclasses
 import json
-import logging
 import math
 import re
 from dataclasses import dataclass
@@ -290,7 +289,7 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
     if bridge.cfg.uses_rms_norm:
         return LanguageModel(name, bridge, shared, tokenizer, "none (RMSNorm)", False, revision)
     core = copy.deepcopy(shared)
-    with quiet(logging.getLogger()):
+    with quiet(None):
         bridge.enable_compatibility_mode(disable_warnings=True)
     bridge.requires_grad_(False)  # the processing makes new weights
     return LanguageModel(

@@ -1,6 +1,8 @@
 """Results as labelled netCDF files that say what made them; computed once, resumed after an interruption."""
 
+import ast
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -20,21 +22,6 @@ from . import __version__
 from .errors import ResultError
 from .files import PROJECT, replacing
 
-SHARED = (
-    "models",
-    "prompts",
-    "activations",
-    "saes",
-    "directions",
-    "paths",
-    "patching",
-    "effects",
-    "sensitivity",
-    "experiments/setting",
-    "experiments/measuring",
-)
-"""Modules whose source decides every result's numbers; a change in any of them makes stored results stale."""
-
 USED = "PLATEAUS_USED_RESULTS"
 """Environment variable with the file in which a chapter's kernel lists the results that it asks for."""
 
@@ -42,8 +29,15 @@ LIBRARIES = ("torch", "transformers", "transformer-lens", "datasets", "numpy")
 
 
 def results_folder(results_dir: str) -> Path:
-    """A folder given relative to the checkout, or absolute."""
-    return PROJECT / results_dir
+    """A folder given relative to the checkout, or absolute, or below the home folder (`~`).
+
+    Raises:
+        ResultError: it is empty, or a file.
+    """
+    folder = PROJECT / Path(results_dir).expanduser()
+    if not results_dir.strip() or folder.is_file():
+        raise ResultError(f"results_dir is '{results_dir}', which is no folder; name one for the results.")
+    return folder
 
 
 PACKAGE = Path(__file__).parent
@@ -52,14 +46,48 @@ _SOURCES = {path: path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def code_hash(compute: Callable | None = None) -> str:
-    """SHA-256 of the modules that all results share, and of the one that defines `compute`."""
-    paths = [PACKAGE / f"{name}.py" for name in SHARED]
-    if compute is not None:
-        paths.append(Path(inspect.getfile(inspect.unwrap(compute))))
+    """SHA-256 of the module that defines `compute` and of all that it imports from this package; without it, of everything."""
+    modules = sorted(_SOURCES) if compute is None else sorted(_needed(Path(inspect.getfile(inspect.unwrap(compute)))))
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(_SOURCES[path] if path in _SOURCES else path.read_bytes())
+    for path in modules:
+        digest.update(_source(path))
     return digest.hexdigest()
+
+
+def _source(path: Path) -> bytes:
+    return _SOURCES[path] if path in _SOURCES else path.read_bytes()
+
+
+@functools.cache
+def _needed(module: Path) -> frozenset[Path]:
+    """The module and, in turn, every module of this package that it imports."""
+    found, waiting = set(), [module]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path)
+    return frozenset(found)
+
+
+def _imported(path: Path) -> list[Path]:
+    """Modules of this package that one of its modules imports; of a package, its `__init__`."""
+    found = []
+    for node in ast.walk(ast.parse(_source(path))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            folder = path.parents[node.level - 1]
+        elif (node.module or "").split(".")[0] == PACKAGE.name:
+            folder = PACKAGE.parent
+        else:
+            continue
+        base = folder.joinpath(*(node.module or "").split("."))
+        names = [base, *(base / alias.name for alias in node.names)]
+        found += [
+            file for name in names for file in (name.with_suffix(".py"), name / "__init__.py") if file in _SOURCES
+        ]
+    return found
 
 
 def versions() -> dict[str, str]:

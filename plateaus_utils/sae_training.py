@@ -26,9 +26,9 @@ from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 
 from .activations import collect_hooks
-from .embedded import EMBEDDED, cache_folder
+from .embedded import EMBEDDED
 from .errors import ActivationError, PlateausError
-from .files import replacing
+from .files import cache_folder, replacing
 from .models import LanguageModel, initializer_ranges, load_model, untrained
 from .prompts import contexts
 from .saes import SEED, SHIPPED, density, reconstruction

@@ -59,7 +59,7 @@ def notebook(folder: Path) -> None:
     (folder / "notebooks").mkdir(exist_ok=True)
     (folder / "notebooks" / "01_one.py").write_text(CHAPTER)
     key = chapters.chapter_key("01_one", parameters, folder)
-    if chapters.recorded_key("01_one", folder) != key:
+    if chapters.recorded("01_one", folder).get("key") != key:
         chapters.run_chapter("01_one", parameters, key, folder)
 
 

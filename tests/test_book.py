@@ -1,14 +1,18 @@
 """The driver: parameters, keys, what makes a notebook a page, failures. Its notebooks are throw-aways."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from plateaus_utils.book import __main__ as command
-from plateaus_utils.book import chapters, site
+from plateaus_utils.book import chapters, pdf, site
 from plateaus_utils.book import parameters as book_parameters
 from plateaus_utils.errors import BookError, ParameterError, ResultError
 from plateaus_utils.files import PROJECT
@@ -341,3 +345,148 @@ def test_reference_pages_build_without_a_warning(tmp_path):
     (tmp_path / "_toc.yml").write_text(json.dumps(toc))
     pages = site.build_site(tmp_path)
     assert 'id="plateaus_utils.sensitivity.find_thresholds"' in (pages / "book" / "api.html").read_text()
+
+
+# One run at a time, and nothing lost between runs
+
+
+def test_second_run_in_one_checkout_is_refused(root, refused):
+    holds = (
+        "import sys, time; from pathlib import Path; from plateaus_utils.book.chapters import only_run\n"
+        "with only_run(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(120)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holds, root], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        with (
+            pytest.raises(ParameterError, match=rf"Another run \(pid {first.pid}\) uses this checkout"),
+            chapters.only_run(root),
+        ):
+            pass
+        first.kill()
+        first.wait()
+    with chapters.only_run(root):  # a killed run holds nothing
+        pass
+
+
+def test_what_a_killed_run_left_unfinished_is_cleared_away(root):
+    left, parts = root / "executed" / ".01_one.ipynb.ab12cd34", root / "results" / "quick" / ".parts"
+    young = root / "results" / "quick" / ".curves.nc.ab12cd34"
+    old = root / "results" / "quick" / ".curves.nc.zz12cd34"
+    for folder in (left, parts, young, old):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    with chapters.only_run(root):
+        assert not left.exists() and not old.exists()
+        assert young.exists() and parts.exists()
+
+
+def with_corpus(root):
+    text = root / "corpus.txt"
+    text.write_text("one")
+    declared = f'corpus: str = "{text}"\n'
+    for name in ("01_one", "claims"):
+        (root / "notebooks" / f"{name}.py").write_text(PARAMETERS + declared + READS)
+    return text
+
+
+def test_edited_corpus_makes_its_chapters_stale(root, runs):
+    text = with_corpus(root)
+    for content in ("one", "one", "two"):
+        text.write_text(content)
+        chapters.run_chapters("quick", {"corpus": str(text)}, root=root)
+    assert runs == ["01_one", "claims"] * 2
+
+
+def test_edited_file_of_a_folder_makes_its_chapters_stale(root, runs):
+    with_corpus(root)
+    folder = root / "model"
+    (folder / "deep").mkdir(parents=True)
+    for content in ("one", "one", "two"):
+        (folder / "deep" / "weights").write_text(content)
+        chapters.run_chapters("quick", {"corpus": str(folder)}, root=root)
+    assert runs == ["01_one", "claims"] * 2
+
+
+@pytest.mark.parametrize("damage", ["lost", "edited"])
+@pytest.mark.parametrize("what", ["claim", "result"])
+def test_chapter_whose_claim_or_result_is_gone_runs_again(root, runs, monkeypatch, damage, what):
+    run, folder = chapters.execute, root / "results" / "quick"
+
+    def execute(source, parameters, run_dir, cwd):
+        (folder / "claims").mkdir(parents=True, exist_ok=True)
+        (folder / "claims" / "C1.json").write_text("{}")
+        (folder / "curves.nc").write_text("")
+        used = Path(os.environ[chapters.USED])
+        used.parent.mkdir(parents=True, exist_ok=True)
+        used.write_text("results/quick/curves.nc\n")
+        return run(source, parameters, run_dir, cwd)
+
+    monkeypatch.setattr(chapters, "execute", execute)
+    chapters.run_chapters("quick", {}, only=["01_one"], root=root)
+    path = folder / ("claims/C1.json" if what == "claim" else "curves.nc")
+    if damage == "lost":
+        path.unlink()
+    else:
+        path.write_text('{"verdict": "holds"}')
+    chapters.run_chapters("quick", {}, only=["01_one"], root=root)
+    # An edited result has a checksum of its own, which the chapter checks when it reads it.
+    assert runs == ["01_one"] * (1 if (what, damage) == ("result", "edited") else 2)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"01_one": 3}', "\xff"])
+def test_damaged_status_is_written_anew(root, runs, content):
+    path = root / "_build" / "run" / "status.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    chapters.run_chapters("quick", {}, root=root)
+    assert list(chapters.status_table(root).index) == ["01_one", "claims"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"layer: 010\n", ("layer must be a whole number", "'010'")),
+        (b"layer: 1:30\n", ("layer must be a whole number", "'1:30'")),
+        (b"layer: 0x10\n", ("layer must be a whole number",)),
+        (b"layer: 2024-01-01\n", ("layer must be a whole number",)),
+        (b"layer: 1_0\n", ("layer must be a whole number",)),
+        (b"layer: 2\nlayer: 3\n", ("'layer' is given twice",)),
+        (b"3: 2\n", ("3 is no text",)),
+        (b"null: 2\n", ("None is no text",)),
+        (b"layer: \xff\n", ("is not UTF-8",)),
+        (b"- layer\n", ("must map parameter names",)),
+        (b"layer: [\n", ("not valid YAML",)),
+    ],
+)
+def test_profiles_that_cannot_be_meant_are_refused(root, runs, refused, content, words):
+    (root / "profiles" / "odd.yaml").write_bytes(content)
+    with refused(ParameterError, *words):
+        chapters.run_chapters("odd", {}, root=root)
+    assert not (root / "results").exists() and not (root / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": "./nowhere"}, ("model names './nowhere'", "does not exist")),
+        ({"corpus": "~/no/such.txt"}, ("corpus names '~/no/such.txt'",)),
+        ({"saes": ["/no/sae"]}, ("saes names '/no/sae'",)),
+        ({"layer": 4}, ("layer is 4", "layers 0 to 3")),
+        ({"seq_len": 65}, ("seq_len is 65", "at most 64")),
+        ({"layer": 99}, ("layer is 99",)),
+    ],
+)
+def test_what_can_be_told_without_the_model_is_refused_at_once(root, refused, monkeypatch, given, words):
+    monkeypatch.setenv("PLATEAUS_CACHE", str(root / "cache"))
+    (root / "tiny").mkdir()
+    (root / "tiny" / "config.json").write_text('{"n_layer": 4, "n_positions": 64}')
+    defaults = {"model": str(root / "tiny"), "corpus": "lee", "saes": [], "layer": 1, "seq_len": 10}
+    declared = {"01_one": {name: book_parameters.Parameter(name, value, "") for name, value in defaults.items()}}
+    book_parameters.check_inputs({}, declared)
+    with refused(ParameterError, *words):
+        book_parameters.check_inputs(given, declared)
+
+
+def test_pdf_without_a_site_is_refused_in_one_sentence(tmp_path, refused):
+    with refused(BookError, "has no page"):
+        pdf.print_pages(None, tmp_path, ["book/index"], tmp_path / "book.pdf")

@@ -13,7 +13,7 @@ from plateaus_utils import embedded, experiments, models, results
 from plateaus_utils.activations import collect
 from plateaus_utils.directions import directions
 from plateaus_utils.effects import kl_divergence, measure
-from plateaus_utils.errors import ActivationError, CorpusError, ModelError
+from plateaus_utils.errors import ActivationError, CorpusError, ModelError, ParameterError
 from plateaus_utils.experiments import (
     base_points,
     curves,
@@ -595,3 +595,26 @@ def test_settings_of_a_result_are_in_its_file(elsewhere):
     said = json.loads(results.load(elsewhere.folder / "said.nc").attrs["settings"])
     assert said["model"] == embedded.TINY and said["hook_name"] == "blocks.1.hook_resid_pre" and said["seed"] == 0
     assert said["sizes"] == [10.0] and said["n_prompts"] == 10 and said["corpus"] == "lee"
+
+
+def test_an_edited_corpus_under_the_same_name_is_measured_anew(small, tmp_path):
+    letters = np.random.default_rng(0).choice(list("abcdefghijklmnopqrstuvwxyz "), (40, 100))
+    text, found = tmp_path / "corpus.txt", []
+    for first in "ab":
+        text.write_text("\n\n".join(first + "".join(row) for row in letters))
+        setting = prepare(embedded.TINY, str(tmp_path / "results"), **small | {"corpus": str(text)})
+        found.append((setting.content, plateaus.small_perturbations(setting)))
+    (old_content, old), (new_content, new) = found
+    assert old_content != new_content
+    assert not old.kl.equals(new.kl)
+
+
+def test_results_of_another_seed_are_not_taken_for_this_one(setting):
+    other = dataclasses.replace(setting, seed=setting.seed + 1)
+    assert other.made_by != setting.made_by
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, True])
+def test_no_prompts_are_refused(setting, n, refused):
+    with refused(ParameterError, "at least 1"):
+        setting.first(n)

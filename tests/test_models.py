@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 import transformers
 
-from plateaus_utils import embedded, models
+from plateaus_utils import embedded, files, models
 from plateaus_utils.errors import ModelError
 from plateaus_utils.models import describe, load_model, untrained
 
@@ -197,10 +197,10 @@ def test_precision_is_the_one_asked_for(gpt2):
 
 def test_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "a"))
-    assert embedded.cache_folder() == tmp_path / "a"
+    assert files.cache_folder() == tmp_path / "a"
     monkeypatch.delenv("PLATEAUS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-    assert embedded.cache_folder() == tmp_path / "b" / "plateaus"
+    assert files.cache_folder() == tmp_path / "b" / "plateaus"
 
 
 def test_tiny_model_is_made_once_in_the_cache_and_always_the_same(cache, tmp_path, monkeypatch):
@@ -337,7 +337,7 @@ def test_cache_that_is_no_folder_is_refused(named, tmp_path, monkeypatch, refuse
 
 def test_cache_may_start_with_a_tilde(monkeypatch):
     monkeypatch.setenv("PLATEAUS_CACHE", "~/somewhere")
-    assert embedded.cache_folder() == Path.home() / "somewhere"
+    assert files.cache_folder() == Path.home() / "somewhere"
 
 
 # The embedded model, out of a stand-in wheel --------------------------------------------------------------------------

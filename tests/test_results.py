@@ -156,11 +156,47 @@ def test_code_hash_covers_the_module_that_defines_the_computation_even_when_it_i
     assert code_hash(wrapped(one)) == code_hash(one) and code_hash(wrapped(two)) == code_hash(two)
 
 
-def test_code_hash_covers_every_module_that_decides_numbers():
-    package = Path(results.__file__).parent
-    for name in ("models", "prompts", "activations", "directions", "paths", "patching", "effects", "sensitivity"):
-        assert name in results.SHARED
-    assert all((package / f"{name}.py").is_file() for name in results.SHARED)
+def package(tmp_path, monkeypatch, **sources):
+    """A package of these modules in place of the real one, as `results` sees it."""
+    found = {tmp_path / f"{name}.py": text.encode() for name, text in sources.items()}
+    monkeypatch.setattr(results, "PACKAGE", tmp_path)
+    monkeypatch.setattr(results, "_SOURCES", found)
+    results._needed.cache_clear()
+    monkeypatch.setattr(results.inspect, "getfile", lambda _: str(tmp_path / "experiment.py"))
+    return code_hash(lambda: None)
+
+
+def test_code_hash_follows_the_imports_of_the_module_that_computes(tmp_path, monkeypatch):
+    sources = {
+        "experiment": "from .engine import run\nfrom . import kinds\n",
+        "engine": "def f():\n    from .paths import sphere\n",
+        "paths": "",
+        "kinds": "",
+        "plotting": "",
+    }
+    first = package(tmp_path, monkeypatch, **sources)
+    assert package(tmp_path, monkeypatch, **sources | {"plotting": "changed = 1"}) == first
+    for needed in ("experiment", "engine", "paths", "kinds"):
+        changed = sources[needed] + "\nchanged = 1"
+        assert package(tmp_path, monkeypatch, **sources | {needed: changed}) != first, needed
+    results._needed.cache_clear()
+
+
+def test_code_hash_of_an_experiment_covers_the_engine_and_no_figure():
+    needed = {path.name for path in results._needed(results.PACKAGE / "experiments" / "plateaus.py")}
+    assert {"patching.py", "effects.py", "sensitivity.py", "prompts.py", "setting.py", "measuring.py"} <= needed
+    assert not {"plotting.py", "claims.py", "tables.py", "chapters.py"} & needed
+
+
+@pytest.mark.parametrize("folder", ["", "  ", "file"])
+def test_results_folder_that_is_none_is_refused(folder, tmp_path, refused):
+    (tmp_path / "file").write_text("")
+    with refused(ResultError, "results_dir"):
+        results_folder(str(tmp_path / "file") if folder == "file" else folder)
+
+
+def test_results_folder_may_start_with_a_tilde():
+    assert results_folder("~/r") == Path.home() / "r"
 
 
 # Damaged and foreign files --------------------------------------------------------------------------------------------

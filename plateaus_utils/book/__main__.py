@@ -12,7 +12,7 @@ import sys
 
 from ..errors import BookError, PlateausError
 from ..files import PROJECT
-from .chapters import run_chapters
+from .chapters import only_run, run_chapters
 from .parameters import parameter_table, parse_settings
 from .site import build_site
 
@@ -36,18 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--help-parameters", action="store_true", help="list the parameters of all chapters, and exit")
     options = parser.parse_args(arguments)
     os.environ.update(KERNEL_ENVIRONMENT)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill must stop the kernel as well
+    for polite in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(polite, signal.default_int_handler)  # a polite kill must stop the kernel as well
     try:
         if options.help_parameters:
             print(parameter_table())
             return 0
-        stale = run_chapters(options.profile, parse_settings(options.set), options.only)
-        if options.no_site:
-            return 0
-        if stale:
-            print(f"The site was not built, because these chapters are not up to date: {', '.join(stale)}.")
-            return 0
-        print(f"The site is at {build_site().relative_to(PROJECT)}/index.html")
+        settings = parse_settings(options.set)
+        with only_run():
+            stale = run_chapters(options.profile, settings, options.only)
+            if stale and not options.no_site:
+                print(f"The site was not built, because these chapters are not up to date: {', '.join(stale)}.")
+            elif not options.no_site:
+                print(f"The site is at {build_site().relative_to(PROJECT)}/index.html")
     except PlateausError as error:
         print(error, file=sys.stderr)
         return 1 if isinstance(error, BookError) else 2

@@ -13,30 +13,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pandas as pd
 import papermill
-import torch
+from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from .. import errors
+from ..arguments import suggestion
 from ..errors import BookError, ParameterError, PlateausError
-from ..files import PROJECT, replacing
+from ..files import PROJECT, content_hash, replacing
 from ..results import USED
 from .parameters import (
+    SET_BY_DRIVER,
     chapters,
+    check_inputs,
     check_parameters,
     declared_parameters,
     load_profile,
     number_cells,
     results_dir,
     source_notebook,
-    suggestion,
 )
 
 COLLECTING = ("claims", "status")
@@ -44,20 +47,45 @@ COLLECTING = ("claims", "status")
 
 
 def chapter_key(name: str, parameters: dict[str, Any], root: Path = PROJECT, read: Iterable[str] = ()) -> str:
-    """What determines the chapter: its script, parameters, the package, the pins, and the keys of chapters it reads."""
-    digest = hashlib.sha256(json.dumps([parameters, *read], sort_keys=True).encode())
+    """What determines the chapter.
+
+    Its script, its parameters with the content of every file or folder that they name, the package, the pins, and the
+    keys of chapters that it reads.
+    """
+    named = {path: content_hash(Path(path).expanduser()) for path in _named_paths(parameters)}
+    digest = hashlib.sha256(json.dumps([parameters, named, *read], sort_keys=True).encode())
     package = sorted((root / "plateaus_utils").rglob("*.py"))
     for path in (root / "notebooks" / f"{name}.py", root / "requirements.txt", *package):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def recorded_key(name: str, root: Path = PROJECT) -> str | None:
-    """The key that the executed chapter carries, None where there is none or its file is damaged."""
+def _named_paths(parameters: dict[str, Any]) -> list[str]:
+    """Values of parameters, or entries of lists of them, that name an existing file or folder: a corpus, a model, an SAE."""
+    given = {name: value for name, value in parameters.items() if name not in SET_BY_DRIVER}
+    values = [v for value in given.values() for v in (value if isinstance(value, list) else [value])]
+    return sorted({v for v in values if isinstance(v, str) and v and Path(v).expanduser().exists()})
+
+
+def recorded(name: str, root: Path = PROJECT) -> dict[str, Any]:
+    """What the executed chapter says of itself (key, parameters, results, claims); empty if there is none or it is damaged."""
     try:
-        return nbformat.read(root / "executed" / f"{name}.ipynb", as_version=4).metadata.plateaus.key
-    except (OSError, ValueError, AttributeError, nbformat.reader.NotJSONError):
-        return None
+        return dict(nbformat.read(root / "executed" / f"{name}.ipynb", as_version=4).metadata.plateaus)
+    except (OSError, ValueError, AttributeError, TypeError, nbformat.reader.NotJSONError):
+        return {}
+
+
+def is_current(name: str, key: str, root: Path = PROJECT) -> bool:
+    """Whether the executed chapter has this key, and what it left beside itself is still there: results, unchanged claims."""
+    record = recorded(name, root)
+    return (
+        record.get("key") == key
+        and all((root / path).is_file() for path in record.get("results", []))
+        and all(
+            (root / path).is_file() and content_hash(root / path) == sha256
+            for path, sha256 in record.get("claims", {}).items()
+        )
+    )
 
 
 def execute(source: Path, parameters: dict[str, Any], run_dir: Path, cwd: Path = PROJECT) -> NotebookNode:
@@ -150,11 +178,46 @@ def _move_alt_text(cell: NotebookNode) -> None:
     image["alt"] = alt
 
 
+@contextmanager
+def only_run(root: Path = PROJECT) -> Iterator[None]:
+    """Keep every other run of the driver out of this checkout while the block runs; clear away what a killed one left.
+
+    Raises:
+        ParameterError: another run is under way.
+    """
+    folder = root / "_build" / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, owner = FileLock(folder / "lock"), folder / "pid"
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        pid = owner.read_text().strip() if owner.exists() else "unknown"
+        raise ParameterError(
+            f"Another run (pid {pid}) uses this checkout; wait for it, or use another clone."
+        ) from error
+    with lock:
+        owner.write_text(str(os.getpid()))
+        _clear_unfinished(root)
+        yield
+
+
+def _clear_unfinished(root: Path) -> None:
+    """Remove temporary folders of `files.replacing` whose process was killed; those of results only if they are old."""
+    for place, age in (("executed", 0), ("_build", 0), ("results", SECONDS_OF_A_WRITE)):
+        for folder in (root / place).rglob(".*.????????"):
+            if folder.is_dir() and time.time() - folder.stat().st_mtime > age:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+SECONDS_OF_A_WRITE = 3600
+"""No result takes longer to write; plain papermill, which no lock keeps out, may be writing some."""
+
+
 def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PROJECT) -> None:
     """Execute one chapter and put it in place; on failure its old version is gone as well."""
     executed = root / "executed" / f"{name}.ipynb"
     executed.unlink(missing_ok=True)
-    started = time.perf_counter()
+    started, since = time.perf_counter(), time.time_ns()
     with replacing(executed) as temporary:
         (root / parameters["results_dir"]).mkdir(parents=True, exist_ok=True)
         used = root / "_build" / "run" / f"{name}.results"
@@ -164,13 +227,14 @@ def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PR
             nb = execute(root / "notebooks" / f"{name}.py", parameters, root / "_build" / "run", root)
         finally:
             del os.environ[USED]
+        record = {"results": _shown(used), "claims": _written_claims(root / parameters["results_dir"], since, root)}
         try:
-            finalise(nb, key=key, profile=parameters["profile"], parameters=parameters, results=_shown(used))
+            finalise(nb, key=key, profile=parameters["profile"], parameters=parameters, **record)
         except BookError as error:
             raise BookError(f"{name}: {error}") from error
         nbformat.write(nb, temporary)
     seconds = time.perf_counter() - started
-    _note_status(name, parameters["profile"], seconds, root)
+    _note_status(name, parameters["profile"], parameters.get("device", ""), seconds, root)
     print(f"{name:<28} {seconds:7.1f} s", flush=True)
 
 
@@ -180,17 +244,31 @@ def _shown(used: Path) -> list[str]:
     return sorted({line for line in lines if not Path(line).name.startswith("activations")})
 
 
+def _written_claims(folder: Path, since: int, root: Path) -> dict[str, str]:
+    """The claims that a chapter wrote after the time `since` (ns), each with its hash."""
+    files = sorted(file for file in (folder / "claims").glob("*.json") if file.stat().st_mtime_ns >= since)
+    return {str(file.relative_to(root)): content_hash(file) for file in files}
+
+
+def _status(root: Path) -> dict[str, dict]:
+    """How each chapter ran last; empty where nothing is known, or the file is damaged."""
+    try:
+        status = json.loads(_status_file(root).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) and all(isinstance(entry, dict) for entry in status.values()) else {}
+
+
 def _status_file(root: Path) -> Path:
     return root / "_build" / "run" / "status.json"
 
 
-def _note_status(name: str, profile: str, seconds: float, root: Path) -> None:
+def _note_status(name: str, profile: str, device: str, seconds: float, root: Path) -> None:
     """What differs between runs that are otherwise the same is kept beside the notebooks."""
-    path = _status_file(root)
-    status = json.loads(path.read_text()) if path.exists() else {}
+    path, status = _status_file(root), _status(root)
     status[name] = {
         "seconds": round(seconds, 1), "finished": time.strftime("%Y-%m-%d %H:%M:%S %z"), "profile": profile,
-        "device": str(torch.accelerator.current_accelerator() or "cpu"), "commit": _commit(root),
+        "device": device, "commit": _commit(root),
     }  # fmt: skip
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(status, indent=2) + "\n")
@@ -212,8 +290,7 @@ def _commit(root: Path) -> str:
 
 def status_table(root: Path = PROJECT) -> pd.DataFrame:
     """How each chapter of the book ran last: seconds, time, profile, device, commit."""
-    path = _status_file(root)
-    status = json.loads(path.read_text()) if path.exists() else {}
+    status = _status(root)
     rows = {name: status[name] for name in chapters(root) if name in status}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="chapter")
 
@@ -231,6 +308,7 @@ def run_chapters(profile: str, overrides: dict[str, Any], only: Iterable[str] = 
     declared = {name: declared_parameters(root / "notebooks" / f"{name}.py") for name in names}
     settings = load_profile(profile, root) | overrides
     check_parameters(settings, declared)
+    check_inputs(settings, declared)
     settings |= {"profile": profile, "results_dir": results_dir(profile, overrides)}
     shutil.rmtree(root / "_build" / "html", ignore_errors=True)
 
@@ -238,9 +316,9 @@ def run_chapters(profile: str, overrides: dict[str, Any], only: Iterable[str] = 
     stale = []
     for number, name in enumerate(names):
         parameters = {known: settings[known] for known in declared[name] if known in settings}
-        read = [recorded_key(other, root) for other in names[:number]] if name in COLLECTING else []
+        read = [recorded(other, root).get("key") for other in names[:number]] if name in COLLECTING else []
         key = chapter_key(name, parameters, root, read)
-        if recorded_key(name, root) == key and not lost:
+        if is_current(name, key, root) and not lost:
             print(f"{name:<28} up to date", flush=True)
         elif only and name not in only:
             stale.append(name)

@@ -1,9 +1,8 @@
 """What the chapters declare, what a profile and a command line set, and whether the two fit."""
 
 import ast
-import difflib
 import hashlib
-import math
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ import papermill
 import yaml
 from nbformat import NotebookNode
 
+from ..arguments import check_as_default, suggestion
 from ..errors import ParameterError
-from ..files import PROJECT
+from ..files import PROJECT, cache_folder
 
 SET_BY_DRIVER = ("profile", "results_dir")
 """Parameters that every notebook declares and that only the driver may set."""
@@ -32,10 +32,32 @@ class Parameter:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers may be written 1e-3, which YAML 1.1 takes for text."""
+    """YAML with plain decimal numbers (not 010 for 8, not 1:30 for 90; 1e-3 is a number), and with each key once, as text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float", ":timestamp"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node)
+            if not isinstance(key, str):
+                raise ParameterError(f"The key {key!r} is no text; put it in quotes, or give the parameter's name.")
+            if key in found:
+                raise ParameterError(f"The key {key!r} is given twice; keep one of them.")
+            found[key] = self.construct_object(value_node, deep=True)
+        return found
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789")
+_SIGNS = "-+0123456789."
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9]\d*)$"), _SIGNS)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$|[-+]?\.inf$|\.nan$"),
+    _SIGNS,
+)
 
 
 def chapters(root: Path = PROJECT) -> list[str]:
@@ -98,7 +120,11 @@ def load_profile(name: str, root: Path = PROJECT) -> dict[str, Any]:
     if name not in known:
         raise ParameterError(f"There is no profile {name!r}{suggestion(name, known)}; known are {', '.join(known)}.")
     try:
-        values = yaml.load((root / "profiles" / f"{name}.yaml").read_text(), _Loader)
+        values = yaml.load((root / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"), _Loader)
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"profiles/{name}.yaml is not UTF-8 text (byte {error.start}).") from error
+    except ParameterError as error:
+        raise ParameterError(f"profiles/{name}.yaml: {error}") from error
     except yaml.YAMLError as error:
         raise ParameterError(f"profiles/{name}.yaml is not valid YAML: {_one_line(error)}.") from error
     if not isinstance(values or {}, dict):
@@ -130,33 +156,45 @@ def check_parameters(given: dict[str, Any], declared: dict[str, dict[str, Parame
             raise ParameterError(
                 f"No notebook declares the parameter {name!r}{suggestion(name, known)}; known are {', '.join(known)}."
             )
-        for chapter, parameters in declared.items():
-            if name in parameters and not _fits(value, parameters[name].default):
-                raise ParameterError(
-                    f"{name} must be {_type_name(parameters[name].default)}, as in {chapter} "
-                    f"({name} = {parameters[name].default!r}); {value!r} is not."
-                )
+        for parameters in declared.values():
+            if name in parameters:
+                check_as_default(name, value, parameters[name].default)
 
 
-def _fits(value: Any, default: Any) -> bool:
-    if isinstance(default, list):
-        return isinstance(value, list) and all(_fits(element, default[0]) for element in value if default)
-    if isinstance(default, float):
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is type(default)
+def check_inputs(given: dict[str, Any], declared: dict[str, dict[str, Parameter]]) -> None:
+    """Refuse what can be told without loading anything: paths that do not exist, a layer or length that the model lacks.
+
+    Raises:
+        ParameterError: names the parameter, what was given and what is there.
+    """
+    defaults = {p.name: p.default for parameters in declared.values() for p in parameters.values()}
+    values = defaults | given
+    paths = [("model", values.get("model")), ("corpus", values.get("corpus"))]
+    paths += [("saes", path) for path in values.get("saes", [])]
+    for name, path in paths:
+        if path and path.startswith((".", "/", "~")) and not Path(path).expanduser().exists():
+            raise ParameterError(f"{name} names '{path}', which does not exist; correct the path.")
+    config = _configuration(values.get("model", ""))
+    limits = (
+        ("layer", ("num_hidden_layers", "n_layer", "num_layers"), -1, "layers 0 to"),
+        ("seq_len", ("max_position_embeddings", "n_positions"), 0, "a context of at most"),
+    )
+    for name, keys, offset, what in limits:
+        most = next((config[key] + offset for key in keys if isinstance(config.get(key), int)), None)
+        if most is not None and values.get(name, 0) > most:
+            raise ParameterError(
+                f"{name} is {values[name]}, but {values['model']} has {what} {most}; choose a smaller one."
+            )
 
 
-def _type_name(default: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
-    if isinstance(default, list):
-        return f"a list, each entry {_type_name(default[0])}" if default else "a list"
-    return names.get(type(default), type(default).__name__)
-
-
-def suggestion(name: str, known: list[str]) -> str:
-    """A hint at the known name that is closest to a misspelt one; empty where none is close."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+def _configuration(model: str) -> dict[str, Any]:
+    """The configuration of a model that lies on this machine, a folder or a converted one; else empty."""
+    for folder in (cache_folder() / model, Path(model).expanduser()):
+        try:
+            return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    return {}
 
 
 def _one_line(error: Exception) -> str:

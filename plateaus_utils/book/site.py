@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,11 +34,9 @@ def build_site(root: Path = PROJECT) -> Path:
     shutil.rmtree(stage, ignore_errors=True)
     command = [Path(sys.executable).with_name("jb"), "build", root, "--path-output", stage]
     strict = ["--all", "-W", "--keep-going", "-n"]
-    built = subprocess.run(
-        [*command, *strict], cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    if built.returncode:
-        raise BookError(f"The site was not built:\n{_warnings(built.stdout)}")
+    returncode, printed = _run_group([*command, *strict], root)
+    if returncode:
+        raise BookError(f"The site was not built:\n{_warnings(printed)}")
     pages = stage / "_build" / "html"
     if problems := site_problems(pages):
         raise BookError("The site is not fit to be published:\n" + "\n".join(problems))
@@ -45,6 +44,19 @@ def build_site(root: Path = PROJECT) -> Path:
     shutil.rmtree(site, ignore_errors=True)
     os.replace(pages, site)
     return site
+
+
+def _run_group(command: list[str | Path], cwd: Path) -> tuple[int, str]:
+    """Exit status and output of a command; if this process is stopped meanwhile, so is all that the command started."""
+    with subprocess.Popen(
+        command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as running:
+        try:
+            printed = running.communicate()[0]
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+    return running.returncode, printed
 
 
 def vendor_mathjax(root: Path = PROJECT) -> None:

@@ -109,7 +109,7 @@ def untrained_setting(setting: Setting, initializer_range: float) -> Setting:
         base_activations=collect(model, setting.bases.tokens, setting.hook_name),
         other_activations=activations,
         gaussian=Gaussian.fit(activations, shrinkage=True),
-        determined_by=setting.determined_by | describe(model),
+        determined_by=setting.determined_by | describe(model) | {"seed": setting.seed},
     )
 
 

@@ -209,7 +209,7 @@ def in_chunks(
     result = resumed(
         setting.folder,
         name,
-        setting.determined_by | describe(model) | options | {"positions": list(positions)},
+        setting.made_by | describe(model) | options | {"positions": list(positions)},
         setting.n_prompts,
         together or PROMPTS_PER_SUFFIX,
         with_suffix,

@@ -111,7 +111,7 @@ def activation_plane(setting: Setting) -> xr.Dataset:
         )
 
     result = resumed(
-        setting.folder, "activation_plane", setting.determined_by | {"n_planes": N_PLANES}, N_PLANES, N_PLANES, compute
+        setting.folder, "activation_plane", setting.made_by | {"n_planes": N_PLANES}, N_PLANES, N_PLANES, compute
     )
     result["kl"].attrs = {"description": EFFECTS["kl"]}
     return result.assign_coords(u=PLANE_COORDINATES, v=PLANE_COORDINATES, corner=["A", "B", "C"])

@@ -1,6 +1,8 @@
 """What is studied: a model, a hook, and the prompts and activations that every experiment of a chapter shares."""
 
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,9 @@ import torch
 import xarray as xr
 
 from ..activations import Gaussian, collect_hooks, generator, isotropic
+from ..arguments import check
 from ..directions import Draws, draw
+from ..errors import ParameterError
 from ..models import LanguageModel, describe, load_model
 from ..prompts import Prompts, load_prompts
 from ..results import results_folder, resumed
@@ -40,6 +44,19 @@ class Setting:
         """The model and the hook, as pages name them."""
         return f"{self.model.description}, perturbed at {self.hook_name}"
 
+    @functools.cached_property
+    def content(self) -> str:
+        """SHA-256 of what experiments are computed from: tokens and activations of bases and others."""
+        digest = hashlib.sha256()
+        for part in (self.bases.tokens, self.others.tokens, self.base_activations, self.other_activations):
+            digest.update(f"{part.dtype}{tuple(part.shape)}".encode() + part.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def made_by(self) -> dict:
+        """Everything that a result computed from this setting depends on, apart from an experiment's own options."""
+        return self.determined_by | {"seed": self.seed, "content_sha256": self.content}
+
     @property
     def n_prompts(self) -> int:
         return len(self.bases)
@@ -50,7 +67,13 @@ class Setting:
         return self.bases.documents
 
     def first(self, n: int) -> "Setting":
-        """The same setting with only its first n bases."""
+        """The same setting with only its first n bases.
+
+        Raises:
+            ParameterError: n is no number from 1 up.
+        """
+        if type(n) is not int or n < 1:
+            raise ParameterError(f"{n!r} prompts were asked for; ask for at least 1.")
         return dataclasses.replace(
             self,
             bases=self.bases[:n],
@@ -83,8 +106,24 @@ def prepare(
     """Load the model and the corpus, collect activations at `blocks.{layer}.hook_resid_pre`, fit the Gaussian.
 
     Raises:
+        ParameterError: an argument is of the wrong type or outside its range; nothing was loaded.
         ModelError, CorpusError, ActivationError: see `load_model`, `load_prompts` and `Gaussian.fit`.
     """
+    check(
+        model=model,
+        results_dir=results_dir,
+        corpus=corpus,
+        layer=layer,
+        seq_len=seq_len,
+        n_prompts=n_prompts,
+        n_others=n_others,
+        seed=seed,
+        prepend_bos=prepend_bos,
+        shrinkage=shrinkage,
+        device=device,
+        dtype=dtype,
+    )
+    results_folder(results_dir)
     return prepare_layers(
         load_model(model, device, dtype),
         results_dir,
@@ -140,7 +179,9 @@ def prepare_layers(
         return xr.Dataset({hook: (("other", "d_model"), values) for hook, values in found.items()})
 
     name = "_".join(["activations", *["bos"] * prepend_bos, *map(str, layers)])
-    stored = resumed(folder, name, shared | {"hook_name": list(hooks.values())}, n_others, n_others, at_hooks)
+    tokens = hashlib.sha256(pools.others.tokens.numpy().tobytes()).hexdigest()
+    made_by = shared | {"hook_name": list(hooks.values()), "tokens_sha256": tokens}
+    stored = resumed(folder, name, made_by, n_others, n_others, at_hooks)
     bases = collect_hooks(model, pools.bases.tokens, [*hooks.values()])
     settings = {}
     for layer, hook in hooks.items():
