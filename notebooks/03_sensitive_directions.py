@@ -24,9 +24,18 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import arguments, claims, experiments, plotting, sensitivity, statistics
-from plateaus_utils.book import tables
-from plateaus_utils.claims import Part
+from plateaus_utils import (
+    arguments,
+    claims,
+    estimates,
+    experiments,
+    findings,
+    plotting,
+    quantities,
+    sensitivity,
+    statistics,
+)
+from plateaus_utils.book import tables, verdicts
 from plateaus_utils.experiments import plateaus, sensitive
 from plateaus_utils.statistics import bootstrap
 
@@ -52,6 +61,7 @@ setting = experiments.prepare(
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
+judge = claims.Judge(model, setting.folder, setting.made_by)
 print(setting.description, corpus, sep=", ")
 
 # %% [markdown]
@@ -91,7 +101,7 @@ distances = sensitive.direction_thresholds(setting, "straight")
 main_kinds = [str(kind) for kind in sphere.kind.values]
 
 # %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and the real-other angle minus that of other kinds in the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner).", "name": "fig-kinds-thresholds"}}
-fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", "real-other", 180, "threshold angle (degrees)")
+fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", "real-other")
 plotting.show(fig, "Histograms of threshold angles for five kinds of direction, and paired differences from real-other.")
 
 # %%
@@ -156,12 +166,11 @@ tables.interval_table({**classifiers, "whole curve minus angle at KL 0.5": gain}
 # The threshold's own choice matters too. The same AUROC for thresholds from 0.01 to 5 nats:
 
 # %%
-levels = np.geomspace(0.01, 5, 15)
-series = {kind: [statistics.auroc_between(sphere.kl, "kind", kind, "real-other", level, documents) for level in levels]
-          for kind in ("random", "naive", "random mixture", "real mixture")}
+at_levels = quantities.crossings(sphere.kl.sel(kind=main_kinds), np.geomspace(0.01, 5, 15))
+by_level = estimates.auroc(at_levels, "kind", against="real-other", n_boot=500)
 
 # %% mystnb={"figure": {"caption": "Probability that a direction of another kind has the larger threshold angle than a real-other one (AUROC), against the KL threshold, pooled over prompts. Bands: 95 percent intervals over documents.", "name": "fig-kinds-auroc"}}
-fig = plotting.interval_curve(levels, series, "KL threshold (nats)", "AUROC against real-other", 0.5)
+fig = plotting.interval_curve(by_level, "level", "AUROC against real-other", 0.5)
 plotting.show(fig, "AUROC against KL threshold for four kinds of direction.")
 
 # %% [markdown]
@@ -210,19 +219,18 @@ tables.parts_table(parts)
 # %%
 same, has_same = sensitive.same_token_pairs(setting)
 other = plateaus.pair_paths(setting, "pairs_0")
-slopes = {name: sensitivity.max_slope(pair.from_start.sel(interpolation="linear", read="resid_post").values)
-          for name, pair in (("same token", same), ("other token", other))}
+slopes = findings.slopes({"same token": same, "other token": other})  # [prompt, last_token]
 last_tokens = setting.others.tokens[setting.draws(1, "pairs").real_index[:, 0], -1].numpy()
 different = last_tokens != setting.bases.tokens[:, -1].numpy()
 
 # %%
 both = has_same & different
-compared = {name: values[both] for name, values in slopes.items()}
-same_difference = bootstrap(lambda a, b: np.median(a) - np.median(b), *compared.values(), documents=documents[both])
-print(f"{both.sum()} prompts with both; median slope, same minus other token: {same_difference:.2f}")
+compared = slopes.isel(prompt=both)
+same_difference = estimates.versus(statistics.difference_of_medians, compared, "last_token", "same token", "other token")
+print(f"{both.sum()} prompts with both; median slope, same minus other token: {estimates.text(same_difference)}")
 
 # %% mystnb={"figure": {"caption": "Maximal slope of the output's relative distance on straight paths from a base to an activation of the same last token and to one of another; a straight line has slope one.", "name": "fig-same-token"}}
-fig = plotting.histogram_panels({"maximal slope": compared}, bins=30)
+fig = plotting.histogram_panels({"maximal slope": quantities.members(compared, "last_token")}, bins=30)
 plotting.show(fig, "Histograms of maximal slopes towards activations of the same and of other last tokens.")
 
 # %% [markdown]
@@ -232,74 +240,55 @@ plotting.show(fig, "Histograms of maximal slopes towards activations of the same
 
 # %%
 walks = sensitive.walks_to_targets(setting)
-steep = {effect: {str(kind): 100 * sensitivity.steepest(walks["size"].values, walks[effect].sel(kind=kind).values)
-                  for kind in walks.kind.values} for effect in ("l2", "kl")}
+steep = findings.steepest_steps(walks)  # [prompt, kind]
 
 # %% mystnb={"figure": {"caption": "Where on the way from the base to its target the output changes fastest, in percent of the way, by L2 at the last block (left) and KL divergence (right), for real and Gaussian targets.", "name": "fig-steepest"}}
-fig = plotting.histogram_panels({"steepest step of L2 (% of the way)": steep["l2"], "steepest step of KL (% of the way)": steep["kl"]}, bins=26)
+fig = plotting.histogram_panels({f"steepest step of {effect.upper()} (% of the way)": quantities.members(steep[effect], "kind") for effect in steep}, bins=26)
 plotting.show(fig, "Histograms of the position of the steepest step for real and Gaussian targets.")
 
 # %% [markdown]
 # ## Claims
 
 # %% tags=["hide-input"]
-gpt2 = claims.is_gpt2_small(model)
-over = {"documents": documents}
-alpha = {str(kind): distances.threshold.sel(kind=kind).values for kind in distances.kind.values}
-ratio = statistics.paired_ratio
-c4 = claims.evaluate("C4", [
-    Part("random over real-other", bootstrap(ratio, alpha["random"], alpha["real-other"], **over), "", 1.05 if gpt2 else 1.0, None),
-    *(Part(f"{kind} over random", bootstrap(ratio, alpha[kind], alpha["random"], **over), "", 1.4 if gpt2 else 1.0, None)
-      for kind in ("naive", "naive minus base", "minus base")),
-], "03_sensitive_directions#fig-kinds-straight")
+alpha = distances.threshold
+judge("C4", random=estimates.ratio(alpha, "kind", "random", "real-other"),
+      naive=estimates.ratio(alpha, "kind", "naive", "random"),
+      naive_minus_base=estimates.ratio(alpha, "kind", "naive minus base", "random"),
+      minus_base=estimates.ratio(alpha, "kind", "minus base", "random"))
 
 # %% tags=["hide-input"]
-centre = {("l2", "real-other"): 51.65, ("l2", "random"): 64.89, ("kl", "real-other"): 56.34, ("kl", "random"): 71.83}
-c5 = claims.evaluate("C5", [
-    Part("AUROC, Gaussian after real (L2)", bootstrap(statistics.auroc, steep["l2"]["random"], steep["l2"]["real-other"], **over), "", 0.8 if gpt2 else 0.5, None),
-    Part("AUROC, Gaussian after real (KL)", bootstrap(statistics.auroc, steep["kl"]["random"], steep["kl"]["real-other"], **over), "", 0.8 if gpt2 else 0.5, None),
-    *(Part(f"mean position, {kind} ({effect.upper()})", bootstrap(np.mean, steep[effect][kind], **over), "%", *((mid - 3, mid + 3) if gpt2 else (None, None)))
-      for (effect, kind), mid in centre.items()),
-], "03_sensitive_directions#fig-steepest")
+mean_l2, mean_kl = estimates.mean(steep.l2), estimates.mean(steep.kl)
+judge("C5", auroc_l2=estimates.auroc(steep.l2, "kind", "random", "real-other"),
+      auroc_kl=estimates.auroc(steep.kl, "kind", "random", "real-other"),
+      l2_real=mean_l2.sel(kind="real-other"), l2_random=mean_l2.sel(kind="random"),
+      kl_real=mean_kl.sel(kind="real-other"), kl_random=mean_kl.sel(kind="random"))
 
 # %% tags=["hide-input"]
-at_half = {kind: straight.kl.sel(kind=kind).sel(size=0.5, method="nearest").mean("direction").values for kind in main_kinds}
-c12 = claims.evaluate("C12", [
-    Part("mean KL at α = 0.5, real over random mixture", bootstrap(statistics.ratio_of_means, at_half["real mixture"], at_half["random mixture"], **over), "", 0.75, 1.25),
-    Part("random mixture over naive", bootstrap(statistics.ratio_of_means, at_half["random mixture"], at_half["naive"], **over), "", 1.0, None),
-    Part("real mixture over naive", bootstrap(statistics.ratio_of_means, at_half["real mixture"], at_half["naive"], **over), "", 1.0, None),
-], "03_sensitive_directions#fig-kinds-straight")
+at_half = straight.kl.sel(kind=main_kinds).sel(size=0.5, method="nearest").mean("direction")
+judge("C12", real_random=estimates.ratio_of_means(at_half, "kind", "real mixture", "random mixture"),
+      random_naive=estimates.ratio_of_means(at_half, "kind", "random mixture", "naive"),
+      real_naive=estimates.ratio_of_means(at_half, "kind", "real mixture", "naive"))
 
 # %% tags=["hide-input"]
-share = other.from_start.sel(interpolation="linear", read="resid_post")
-share = (share / share.isel(t=-1))
-steepest_t = sensitivity.steepest(share.t.values, share.values)
-early, late = (share.interp(t=t).values for t in (0.3, 0.6))
-c17 = claims.evaluate("C17", [
-    Part("median d(0.3)/d(1)", bootstrap(np.median, early, **over), "", None, 0.25 if gpt2 else 0.3),
-    Part("median d(0.6)/d(1)", bootstrap(np.median, late, **over), "", 0.85 if gpt2 else 0.6, None),
-    Part("median position of the steepest step", bootstrap(np.median, steepest_t, **over), "", *((0.40, 0.58) if gpt2 else (None, None))),
-], "02_activation_plateaus#fig-untrained")
-c19 = claims.evaluate("C19", [Part("median slope, same minus other last token", same_difference, "", None, 0.0)],
-                      "03_sensitive_directions#fig-same-token")
+share = findings.relative_pairs(other)  # [prompt, t]
+judge("C17", early=estimates.median(share.interp(t=0.3)), late=estimates.median(share.interp(t=0.6)),
+      steepest=estimates.median(quantities.steepest(share, "t")))
 
 # %% tags=["hide-input"]
-separation = within["real-other", "random"]
-earlier = np.median(np.nan_to_num(many.threshold.sel(kind="real-other").values, nan=np.inf), 1) < np.median(np.nan_to_num(many.threshold.sel(kind="random").values, nan=np.inf), 1)
-ii = claims.evaluate("(ii)", [
-    Part("share of prompts whose median real-other angle is the smaller", statistics.proportion(earlier), "", 0.95, None),
-    Part("AUROC within prompts", separation, "", 0.5, None),
-], "03_sensitive_directions#fig-kinds-thresholds")
-iii = claims.evaluate("(iii)", [Part(f"{kind} over random, straight mode", bootstrap(ratio, alpha[kind], alpha["random"], **over), "", 1.0, None)
-                                for kind in ("naive", "naive minus base")], "03_sensitive_directions#fig-kinds-straight")
-iv = claims.evaluate("(iv)", [Part("AUROC, pooled over prompts", pooled["real-other", "random"], "", 0.7, 0.95)],
-                     "03_sensitive_directions#fig-kinds-thresholds")
+judge("C19", slope=same_difference)
 
 # %% tags=["hide-input"]
-claims.save(setting.folder, c4, c5, c12, c17, c19, ii, iii, iv)
-claims.table([c4, c5, c12, c17, c19, ii, iii, iv])
+separation = estimates.within_auroc(many.threshold, "kind", "random", "real-other", n_boot=1000)
+judge("(ii)", share=estimates.proportion(findings.earlier(many.threshold, "real-other", "random")), auroc=separation)
+
+# %% tags=["hide-input"]
+judge("(iv)", auroc=estimates.auroc(many.threshold, "kind", "random", "real-other", two_way=True, n_boot=400))
+
+# %% tags=["remove-input"]
+verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
+over = {"documents": documents}
 median = {kind: bootstrap(statistics.censored_median, angles.threshold.sel(kind=kind).values, **over) for kind in main_kinds}
 earlier_word = "sooner than" if separation.low > 0.5 else "later than" if separation.high < 0.5 else "not distinguishably sooner than"
 mixtures = within["real mixture", "random mixture"]
@@ -307,7 +296,7 @@ mixture_word = "still sooner" if mixtures.low > 0.5 else "later" if mixtures.hig
 glue("studied", setting.description, display=False)
 glue("answer", f"The median threshold angle is {median['real-other']:.1f}° for real-other and {median['random']:.1f}° for random "
      "directions; within a prompt a random direction "
-     f"has the larger angle with probability {separation:.2f} (95 % interval, {len(few.bases)} prompts). By this measure real-other "
+     f"has the larger angle with probability {estimates.text(separation)} (95 % interval, {len(few.bases)} prompts). By this measure real-other "
      f"directions matter {earlier_word} random ones. Between mixtures, which contain no base and arrive nowhere, that probability is "
      f"{mixtures:.2f}: real mixtures are {mixture_word}.", display=False)
 flip = {k: sphere.top_changed.sel(kind=k).mean(("prompt", "direction")).interp(size=min(median[k].value, 180.0)) for k in ("real-other", "random")}
@@ -332,7 +321,7 @@ glue("n_prompts_used", setting.n_prompts, display=False)
 glue("n_documents_used", len(np.unique(documents)), display=False)
 glue("n_directions_used", sphere.sizes["direction"], display=False)
 glue("many_used", f"{many.sizes['direction']} of each on {len(few.bases)} prompts", display=False)
-glue("within_auroc", f"{separation:.2f}", display=False)
+glue("within_auroc", estimates.text(separation), display=False)
 
 # %% [markdown]
 # ## What this page does not show

@@ -24,9 +24,8 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import arguments, claims, experiments, plotting, statistics
-from plateaus_utils.book import tables
-from plateaus_utils.claims import Part
+from plateaus_utils import arguments, claims, estimates, experiments, findings, plotting, statistics
+from plateaus_utils.book import tables, verdicts
 from plateaus_utils.experiments import optima
 from plateaus_utils.statistics import bootstrap
 
@@ -52,6 +51,7 @@ setting = experiments.prepare(
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
+judge = claims.Judge(model, setting.folder, setting.made_by)
 print(setting.description, corpus, sep=", ")
 
 # %% [markdown]
@@ -77,7 +77,7 @@ plotting.show(fig, "Two rows of three triangular maps, coloured by threshold ang
 
 # %%
 sections = optima.triangle_sections(setting, "triangles", n_prompts)
-corners = optima.corner_statistics(sections)
+corners = findings.corners(sections)
 shares = {(what, str(section)): statistics.proportion(corners[what].sel(section=section).values)
           for what in ("local", "global") for section in corners.section.values}
 tables.interval_table({f"{what} minimum, {section} corner": share for (what, section), share in shares.items()}, "share of sections [95 %]")
@@ -106,7 +106,7 @@ tables.interval_table({f"{section} corner": margin for section, margin in margin
 
 # %%
 lines = optima.lines_past_corners(setting)
-both_sides = optima.two_sided(lines)
+both_sides = optima.two_sided(lines).assign_coords(document=lines.document)
 two_sided = {str(s): statistics.proportion(both_sides.sel(section=s).values) for s in both_sides.section.values}
 tables.interval_table({f"{section} corner": share for section, share in two_sided.items()}, "lower than both sides of both lines [95 %]")
 
@@ -130,20 +130,19 @@ tables.agreement({name: optima.corner_statistics(sections_) for name, sections_ 
 # ## Claims
 
 # %% tags=["hide-input"]
+local, two = estimates.proportion(corners.local), estimates.proportion(both_sides)
+judge("C8", local=local.sel(section="real-other"), local_random=local.sel(section="random"),
+      first_lowest=estimates.proportion(findings.first_is_lowest(sections)),
+      two_sided=two.sel(section="real-other"), two_sided_random=two.sel(section="random"))
+
+# %% tags=["remove-input"]
+verdicts.table(judge.judged)
+
+# %% tags=["remove-cell"]
 first, second, third = optima.corner_indices(sections.weight.values)
 random_corners = sections.threshold.sel(section="random").values[:, [first, second, third]]
 lowest = np.nan_to_num(random_corners, nan=np.inf).argmin(1)
 thirds = [statistics.proportion(lowest == i) for i in range(3)]
-c8 = claims.evaluate("C8", [
-    Part("real-other corner is a local minimum", shares["local", "real-other"], "", 0.9, None),
-    Part("all-Gaussian sections whose first corner is the lowest", thirds[0], "", *statistics.chance_band(1 / 3, len(lowest))),
-    Part("random corner is a local minimum", shares["local", "random"], ""),
-    Part("real-other corner is lower on both sides of both lines", two_sided["real-other"], ""),
-    Part("random corner is lower on both sides of both lines", two_sided["random"], ""),
-], "04_local_optima#fig-triangles")
-v = claims.evaluate("(v)", [Part("real-other corner is a local minimum", shares["local", "real-other"], "", 0.9, None)], "04_local_optima#fig-triangles")
-claims.save(setting.folder, c8, v)
-claims.table([c8, v])
 
 # %% tags=["remove-cell"]
 glue("studied", setting.description, display=False)

@@ -28,11 +28,11 @@
 
 # %%
 import numpy as np
+import xarray as xr
 from myst_nb import glue
 
-from plateaus_utils import arguments, claims, experiments, plotting, sensitivity, statistics
-from plateaus_utils.book import tables
-from plateaus_utils.claims import Part
+from plateaus_utils import arguments, claims, estimates, experiments, findings, plotting, sensitivity, statistics
+from plateaus_utils.book import tables, verdicts
 from plateaus_utils.experiments import latents, optima, sensitive
 from plateaus_utils.statistics import bootstrap
 
@@ -63,6 +63,8 @@ few = setting.first(min(n_few, n_prompts))
 over, over_few = {"documents": setting.documents}, {"documents": few.documents}
 dictionaries = latents.dictionaries(setting, saes)
 sae = latents.main_dictionary(dictionaries)
+no_sae = None if sae.is_sae else "no SAE is known for this model and layer"
+judge = claims.Judge(model, setting.folder, setting.made_by, withheld=no_sae)
 print(f"{setting.description}, {corpus}; single SAE: {sae.name}")
 
 # %%
@@ -104,11 +106,10 @@ tables.comparison_table({(mode,): statistics.compare_samples(kinds, "real-other"
 
 # %%
 spread = {mode: latents.spread_thresholds(few, sae, mode) for mode in ("sphere", "straight")}
-series = {variant: [bootstrap(statistics.censored_median, spread["sphere"].sel(kind=f"{variant}/{k}").values, **over_few)
-                    for k in latents.SPREAD] for variant in latents.SUMS}
+by_number = findings.by_number_of_latents(spread["sphere"])
 
 # %% mystnb={"figure": {"caption": "Median threshold angle of a direction that is the sum of k latents. Bands: 95 percent intervals over documents.", "name": "fig-spread"}}
-fig = plotting.interval_curve(np.array(latents.SPREAD), series, "number of latents k", "threshold angle (degrees)")
+fig = plotting.interval_curve(by_number, "k", "threshold angle (degrees)")
 plotting.show(fig, "Threshold angle against the number of latents in the sum, for three kinds of sum.")
 
 # %%
@@ -346,85 +347,77 @@ glue("within_real", f"{within['real-other']:.2f}", display=False)
 # ## Claims
 
 # %% tags=["hide-input"]
-gpt2 = claims.is_gpt2_small(model)
-length = {kind: around["absolute"].sel(kind=kind).fillna(50.0).values for kind in around["absolute"].kind.values}
-structured, unstructured = "built, structured", "built, random latents"
-c3 = claims.evaluate("C3", [
-    Part("mean length, structured over Gaussian", bootstrap(statistics.ratio_of_means, length[structured], length["random"], **over_few), "", 0.75, 1.25),
-    Part("mean length, structured over real", bootstrap(statistics.ratio_of_means, length[structured], length["real"], **over_few), "", None, 1.0),
-    Part("mean length, random latents over real", bootstrap(statistics.ratio_of_means, length[unstructured], length["real"], **over_few), "", None, 1.0),
-], "05_sae_features#fig-sae-bases")
-order = ["real-other", "reconstruction", structured, "random"]
-c6 = claims.evaluate("C6", [
-    Part(f"{after} minus {before} (L2)", bootstrap(statistics.mean_difference, steep["l2"][after], steep["l2"][before], **over), "% of the way", 0.0, None)
-    for before, after in zip(order, order[1:], strict=False)
-], "05_sae_features#fig-built-walks")
+absolute = around["absolute"]
+length = absolute.fillna(absolute.limit)
+structured = "built, structured"
+judge("C3", structured_gaussian=estimates.ratio_of_means(length, "kind", structured, "random"),
+      structured_real=estimates.ratio_of_means(length, "kind", structured, "real"),
+      random_real=estimates.ratio_of_means(length, "kind", "built, random latents", "real"))
 
 # %% tags=["hide-input"]
-c9 = claims.evaluate("C9", [
-    Part("own moves that lower the threshold, minus mixtures", bootstrap(statistics.mean_difference, lower["own latents"], lower["mixtures"], **over_few), "", 0.0, None),
-    Part("share of own moves that lower it", shares["own latents"]),
-    Part("share of prompts with such a move", any_lower["own latents"]),
-], "05_sae_features#fig-moves")
+towards_l2 = findings.steepest_towards(walks, "l2")
+judge("C6", reconstruction=estimates.mean_difference(towards_l2, "kind", "reconstruction", "real-other"),
+      structured=estimates.mean_difference(towards_l2, "kind", structured, "reconstruction"),
+      random=estimates.mean_difference(towards_l2, "kind", "random", structured))
+
+# %% tags=["hide-input"]
+is_lower = findings.lowered(moves)
+judge("C9", gain=estimates.mean_difference(is_lower, "sort", "own latents", "mixtures"),
+      share=estimates.mean(is_lower.sel(sort="own latents")),
+      any=estimates.proportion(is_lower.sel(sort="own latents").any("direction")))
+
+# %% tags=["hide-input"]
 family = [d for d in dictionaries if d.sae.cfg.architecture() == "topk"] or dictionaries
-ratios = np.stack([at_all[d.name].values for d in family], 1)
-c10 = claims.evaluate("C10", [
-    Part(f"SAE error over isotropic, {sae.name}", error_ratios[sae.name]["isotropic"], "", *((1.8, 5.0) if gpt2 else (1.0, None))),
-    Part("rank correlation of the ratio with L0", bootstrap(lambda r: statistics.spearman(np.array([d.l0 for d in family]), r[..., 0].mean(0) / r[..., 1].mean(0)), ratios, **over_few), "", None, 0.0),
-], "05_sae_features#fig-errors")
-c11 = claims.evaluate("C11", [Part(f"SAE error over random mixture, {sae.name}", error_ratios[sae.name]["random mixture"], "", 0.6, 1.5)], "05_sae_features#fig-errors")
+l0 = [d.l0 for d in family]
+errors = at_all[sae.name]
+judge("C10", ratio=estimates.ratio_of_means(errors, "kind", "SAE error", "isotropic").assign_attrs(of=sae.name),
+      l0=findings.ratio_against_l0({d.name: at_all[d.name] for d in family}, l0))
+judge("C11", ratio=estimates.ratio_of_means(errors, "kind", "SAE error", "random mixture").assign_attrs(of=sae.name))
 
 # %% tags=["hide-input"]
 sparsest = effects[family[0].name]
-mean_steps = np.stack([effects[d.name].sel(kind="active").values.mean(1) for d in family], 1)
-c15 = claims.evaluate("C15", [
-    Part("rank correlation of KL along active latents with L0", bootstrap(lambda kl: statistics.spearman(np.array([d.l0 for d in family]), kl.mean(0)), mean_steps, **over), "", None, -0.8 if gpt2 else 0.0),
-    Part(f"active minus inactive, {family[0].name}", bootstrap(statistics.mean_difference, sparsest.sel(kind="active").values, sparsest.sel(kind="inactive").values, **over), "nats", 0.0, None),
-], "05_sae_features#fig-sparsity")
-c25 = claims.evaluate("C25", [Part("rank correlation, random directions", aligned["random"], "", -0.05, 0.05),
-                              Part("rank correlation, real-other directions", aligned["real-other"])], "05_sae_features#fig-alignment")
-ablate, _, towards, isotropic = (ablations.sel(kind=kind).values for kind in latents.ABLATIONS)
-c28 = claims.evaluate("C28", [
-    Part("ablating minus towards the reconstruction", bootstrap(statistics.mean_difference, ablate, towards, **over), "nats", 0.0, None),
-    Part("towards the reconstruction minus isotropic", bootstrap(statistics.mean_difference, towards, isotropic, **over), "nats", 0.0, None),
-], "05_sae_features#fig-ablations")
+gain = estimates.mean_difference(sparsest, "kind", "active", "inactive")
+judge("C15", l0=findings.steps_against_l0({d.name: effects[d.name] for d in family}, l0),
+      gain=gain.assign_attrs(of=family[0].name))
 
 # %% tags=["hide-input"]
-c29 = claims.evaluate("C29", [
-    Part(f"median number switched on, {free.name}", median_counts[free.name]["isotropic"], "latents", *((10.0, 100.0) if gpt2 else (10.0, None))),
-    Part("largest number", bootstrap(np.max, counts[free.name]["isotropic"], n_boot=200), "latents", *((5000.0, None) if gpt2 else (None, None))),
-    Part("median number for real activations", median_counts[free.name]["real"], "latents"),
-], "05_sae_features#fig-counts")
-if free.sae.cfg.architecture() == "topk":
-    c29 = claims.withheld(c29, "a TopK encoder switches on as many latents for any input")
-seven = {**c29, "id": "(vii)", "statement": claims.PUBLISHED["(vii)"].statement, "published": claims.PUBLISHED["(vii)"].value}
-sphere = {kind: around["sphere"].sel(kind=kind).values for kind in around["sphere"].kind.values}
-eight = claims.evaluate("(viii)", [
-    Part("with two more latents minus Gaussian base", bootstrap(statistics.median_difference, sphere["with 2 more"], sphere["random"], **over_few), "°", 0.0, None),
-    Part("without two latents minus Gaussian base", bootstrap(statistics.median_difference, sphere["without 2 latents"], sphere["random"], **over_few), "°", 0.0, None),
-    Part("AUROC, real above with two more", bootstrap(statistics.auroc, sphere["real"], sphere["with 2 more"], **over_few), "", 0.4, 0.6),
-], "05_sae_features#fig-sae-bases")
+cosines = {kind: findings.labelled_like(nearest[kind], sizes["sphere"].sel(kind=kind, drop=True)) for kind in nearest}
+judge("C25", random=estimates.spearman(cosines["random"], sizes["sphere"].sel(kind="random", drop=True)),
+      real=estimates.spearman(cosines["real-other"], sizes["sphere"].sel(kind="real-other", drop=True)))
 
 # %% tags=["hide-input"]
-angle = merged["sphere"]
-nine = claims.evaluate("(ix)", [
-    Part("random minus active latent", bootstrap(statistics.median_difference, angle["random"], angle["active"], **over), "°", 0.0, None),
-    Part("AUROC, random above active latent", bootstrap(statistics.auroc, angle["random"], angle["active"], **over)),
-    Part("AUROC, active latent above real-other", bootstrap(statistics.auroc, angle["active"], angle["real-other"], **over), "", 0.4, 0.6),
-], "05_sae_features#fig-latents")
-one, many_k = (spread["sphere"].sel(kind=f"random signs/{k}").values for k in (1, 128))
-ten = claims.evaluate("(x)", [
-    Part("real-other minus active latent", bootstrap(statistics.median_difference, angle["real-other"], angle["active"], **over), "°", 0.0, None),
-    Part("sum of 128 minus single latent, random signs", bootstrap(statistics.median_difference, many_k, one, **over_few), "°", 0.0, None),
-], "05_sae_features#fig-spread")
-evaluated = [c3, c6, c9, c10, c11, c15, c25, c28, c29, seven, eight, nine, ten]
-if not sae.is_sae:
-    evaluated = [claims.withheld(claim, "no SAE is known for this model and layer") for claim in evaluated]
-verdict = {claim["id"]: claim["verdict"] for claim in evaluated}
-claims.save(setting.folder, *evaluated)
-claims.table(evaluated)
+ablate, _, towards, isotropic = latents.ABLATIONS
+judge("C28", ablating=estimates.mean_difference(ablations, "kind", ablate, towards),
+      towards=estimates.mean_difference(ablations, "kind", towards, isotropic))
+
+# %% tags=["hide-input"]
+switched_on = {kind: xr.DataArray(values, dims="vector") for kind, values in counts[free.name].items()}
+middle = estimates.median(switched_on["isotropic"], over="vector").assign_attrs(of=free.name)
+judge("C29", isotropic=middle, largest=estimates.estimate(np.max, switched_on["isotropic"], over="vector", n_boot=200),
+      real=estimates.median(switched_on["real"], over="vector"),
+      withheld=findings.fixed_count(free.sae.cfg.architecture()))
+
+# %% tags=["hide-input"]
+sphere = around["sphere"]
+judge("(viii)", added=estimates.difference(sphere, "kind", "with 2 more", "random"),
+      taken=estimates.difference(sphere, "kind", "without 2 latents", "random"),
+      auroc=estimates.auroc(sphere, "kind", "real", "with 2 more"))
+
+# %% tags=["hide-input"]
+angle = findings.latent_sizes(sizes["sphere"], along["sphere"], main)
+judge("(ix)", gain=estimates.difference(angle, "kind", "random", "active"),
+      random=estimates.auroc(angle, "kind", "random", "active"),
+      real=estimates.auroc(angle, "kind", "active", "real-other"))
+
+# %% tags=["hide-input"]
+spread_gap = estimates.difference(spread["sphere"], "kind", "random signs/128", "random signs/1")
+judge("(x)", latent=estimates.difference(angle, "kind", "real-other", "active"), spread=spread_gap)
+
+# %% tags=["remove-input"]
+verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
+verdict = {claim["id"]: claim["verdict"] for claim in judge.judged}
 glue("studied", setting.description, display=False)
 glue("answer", f"With the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}), "
      f"the median threshold angle around real activations with two latents added is {base_medians['sphere']['with 2 more']:.1f}°, against "
@@ -441,9 +434,10 @@ glue("n_latents_used", single.sizes["latent"], display=False)
 glue("n_fixed_used", single.sizes["prompt"], display=False)
 glue("bimodal", "better" if groups > 0 else "no better", display=False)
 glue("bic", f"{groups:.1f}", display=False)
-sooner = np.nan_to_num(angle["inactive"], nan=np.inf) < np.median(np.nan_to_num(angle["random"], nan=np.inf), axis=1, keepdims=True)
+by_kind = merged["sphere"]
+sooner = np.nan_to_num(by_kind["inactive"], nan=np.inf) < np.median(np.nan_to_num(by_kind["random"], nan=np.inf), axis=1, keepdims=True)
 glue("share_sooner", f"{bootstrap(lambda x: 100 * x.mean(), sooner, **over):.0f} %", display=False)
-glue("spread_gap", f"{bootstrap(statistics.median_difference, many_k, one, **over_few):.1f}°", display=False)
+glue("spread_gap", f"{estimates.text(spread_gap, '.1f')}°", display=False)
 
 # %% [markdown]
 # ## What this page does not show

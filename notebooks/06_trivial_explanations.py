@@ -23,9 +23,18 @@
 import numpy as np
 from myst_nb import glue
 
-from plateaus_utils import arguments, claims, experiments, models, plotting, sensitivity, statistics
-from plateaus_utils.book import tables
-from plateaus_utils.claims import Part
+from plateaus_utils import (
+    arguments,
+    claims,
+    estimates,
+    experiments,
+    findings,
+    models,
+    plotting,
+    sensitivity,
+    statistics,
+)
+from plateaus_utils.book import tables, verdicts
 from plateaus_utils.experiments import explanations, plateaus, sensitive
 from plateaus_utils.statistics import bootstrap
 
@@ -54,6 +63,7 @@ setting = experiments.prepare(
     shrinkage=shrinkage, device=device, dtype=dtype)
 documents = setting.documents
 over = {"documents": documents}
+judge = claims.Judge(model, setting.folder, setting.made_by)
 print(setting.description, corpus, sep=", ")
 
 # %% [markdown]
@@ -119,9 +129,8 @@ tables.interval_table({f"block {place}": value for place, value in late_auroc.it
 # Separation of random from real-other directions by the angle at which each effect first reaches half of its median value at 90°:
 
 # %%
-by_effect = {effect: statistics.auroc_between(by_kind[effect], "kind", "random", "real-other", float(by_kind[effect].sel(size=90).median()) / 2, documents)
-             for effect in ("kl", "l2", "l2_normalized")}
-tables.interval_table({plotting.LABELS[effect]: value for effect, value in by_effect.items()}, "AUROC, random against real-other")
+by_effect = findings.auroc_by_effect(by_kind, plotting.LABELS)
+tables.columns({"AUROC, random against real-other": by_effect})
 
 # %% [markdown]
 # ## Layer by layer
@@ -225,7 +234,7 @@ foreign_gap = bootstrap(statistics.auroc, controls.threshold.sel(base="foreign")
 tables.explanations([
     ("KL is quadratic, so it looks flat", "excess flatness 1 around every base", f"at 30°: real {shown[30]['real base, random']:.2f}, Gaussian {shown[30]['random base, random']:.2f}"),
     ("final norm, unembedding or softmax", "the direction effect remains at the last block", f"AUROC {late_auroc[late_layer]:.2f} there, {late_auroc[layer]:.2f} at block {layer}"),
-    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {by_effect['l2']:.2f}, by KL {by_effect['kl']:.2f}"),
+    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {estimates.text(by_effect.sel(effect=plotting.LABELS['l2']))}, by KL {estimates.text(by_effect.sel(effect=plotting.LABELS['kl']))}"),
     ("any network of this shape", "the same in untrained weights", "; ".join(f"{n}: plateau {half_way[n, 'l2', 'base']:.2f}, direction {half_way[n, 'l2', 'kind']:.2f}" for n in networks)),
     ("off-distribution inputs are fragile", "realistic bases have the plateau, wherever they come from", f"AUROC against Gaussian bases: own {base_gap:.2f}, foreign real {foreign_gap:.2f}"),
     ("the sink at the first token", "another result with a beginning-of-sequence token", f"AUROC {bootstrap(statistics.auroc, bos.sel(kind='random').values, bos.sel(kind='real-other').values, documents=with_bos.documents):.2f}"),
@@ -235,17 +244,11 @@ tables.explanations([
 # ## Claims
 
 # %% tags=["hide-input"]
-drop = bootstrap(lambda a, b, c, d: statistics.auroc(a, b) - statistics.auroc(c, d),
-                 *(late[place].sel(kind=kind).values for place in (layer, late_layer) for kind in ("random", "real-other")),
-                 documents=late_documents, n_boot=1000)
-c7 = claims.evaluate("C7", [
-    Part("AUROC of random against real-other at the last block", late_auroc[late_layer], "", 0.42, 0.58),
-    Part("AUROC at the default block minus AUROC at the last", drop, "", 0.0, None),
-], "06_trivial_explanations#fig-layers")
-vi = claims.evaluate("(vi)", [Part("AUROC of random against real-other at the last block", late_auroc[late_layer], "", 0.42, 0.58),
-                              Part("AUROC at the default block minus AUROC at the last", drop, "", 0.0, None)], "06_trivial_explanations#fig-layers")
-claims.save(setting.folder, c7, vi)
-claims.table([c7, vi])
+judge("C7", late=estimates.auroc(late[late_layer], "kind", "random", "real-other", n_boot=1000),
+      drop=findings.auroc_drop(late[layer], late[late_layer]))
+
+# %% tags=["remove-input"]
+verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
 flat_real, flat_random = shown[30]["real base, random"], shown[30]["random base, random"]

@@ -25,6 +25,7 @@ from IPython.display import Markdown
 from myst_nb import glue
 
 from plateaus_utils import arguments, claims, results
+from plateaus_utils.book import verdicts
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -40,29 +41,28 @@ folder = results.results_folder(results_dir)
 print(f"model {model}, corpus {corpus}, {n_prompts} base prompts, profile {profile}; newest result {results.newest(folder)}")
 
 # %% tags=["remove-cell"]
-verdicts = (claims.HOLDS, claims.FAILS, claims.OPEN, claims.NOT_TESTED)
-counted = {verdict: sum(claim["verdict"] == verdict for claim in collected) for verdict in verdicts}
 for claim in collected:
-    glue(f"verdict_{claim['id'].strip('()')}", claims.brief(claim), display=False)
-glue("verdict_counts", "Statements in this run: " + ", ".join(f"{verdict} {n}" for verdict, n in counted.items()) + ".", display=False)
+    glue(f"statement_{claim['id'].strip('()')}", claim["statement"], display=False)
+    glue(f"verdict_{claim['id'].strip('()')}", verdicts.brief(claim), display=False)
+glue("verdict_counts", verdicts.counts(collected), display=False)
 
 # %% [markdown]
 # ## The report's own statements, at a glance
 
 # %% tags=["remove-input"]
-Markdown(claims.glance(collected))
+Markdown(verdicts.glance(collected))
 
 # %% [markdown]
 # ## Tested here
 
 # %% tags=["remove-input"]
-Markdown(claims.page([claim for claim in collected if claim["verdict"] != claims.NOT_TESTED]))
+Markdown(verdicts.page([claim for claim in collected if claim["verdict"] != claims.NOT_TESTED]))
 
 # %% [markdown]
 # ## Not tested here
 
 # %% tags=["remove-input"]
-Markdown(claims.untested_table(collected))
+Markdown(verdicts.untested(collected))
 
 # %% [markdown]
 # The same list, for machines: `claims.json` in the folder of the results.

@@ -307,12 +307,14 @@ def plane(kl: xr.DataArray, corners: np.ndarray) -> Figure:
     return figure
 
 
-def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limit: float, xlabel: str) -> Figure:
+def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str) -> Figure:
     """Threshold sizes by member of `group`, and their paired differences from `reference` within prompts.
 
-    Censored sizes are drawn at the limit and counted in the legend; differences that involve one are left out there.
+    Censored sizes are drawn at their limit (an attribute, as is the unit) and counted in the legend; differences that
+    involve one are left out there.
     """
     figure, axes = panels(1, 2)
+    limit, xlabel = thresholds.attrs["limit"], f"threshold ({thresholds.attrs['unit']})"
     edges = np.linspace(0, limit, 31)
     for member in thresholds[group].values:
         values = thresholds.sel({group: member}).values.ravel()
@@ -346,35 +348,22 @@ def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str, limi
     return figure
 
 
-def interval_curve(
-    x: np.ndarray,
-    series: dict[str, Sequence[Interval]],
-    xlabel: str,
-    ylabel: str,
-    reference: float | None = None,
-    log: bool = True,
-) -> Figure:
-    """Estimates with their intervals against x."""
+def interval_curve(estimates: xr.Dataset, x: str, ylabel: str, reference: float | None = None) -> Figure:
+    """Estimates over [kind, `x`], whatever the first is called, with their intervals against a logarithmic x."""
+    (by,) = (dim for dim in estimates.value.dims if dim != x)
     figure, axes = panels(1, 1, width=5.6)
-    ax = axes[0, 0]
+    ax, places = axes[0, 0], estimates[x]
     ax.set_prop_cycle(SERIES)
-    for kind, intervals in series.items():
-        (line,) = ax.plot(
-            x,
-            [i.value for i in intervals],
-            label=kind,
-            color=KIND_COLORS.get(kind),
-            marker="o",
-            markersize=3,
-            linestyle=KIND_DASHES.get(kind),
-        )
-        ax.fill_between(
-            x, [i.low for i in intervals], [i.high for i in intervals], alpha=0.18, linewidth=0, color=line.get_color()
-        )
+    for kind in estimates[by].values.tolist():
+        found = estimates.sel({by: kind})
+        style = {"color": KIND_COLORS.get(kind), "linestyle": KIND_DASHES.get(kind)}
+        (line,) = ax.plot(places, found.value, label=kind, marker="o", markersize=3, **style)
+        ax.fill_between(places, found.low, found.high, alpha=0.18, linewidth=0, color=line.get_color())
     if reference is not None:
         ax.axhline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
-    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
-    if len(series) > 1:
+    unit = f" ({places.attrs['unit']})" if "unit" in places.attrs else ""
+    ax.set(xlabel=places.attrs["description"] + unit, ylabel=ylabel, xscale="log")
+    if estimates.sizes[by] > 1:
         ax.legend(fontsize=8)
     return figure
 
@@ -435,16 +424,16 @@ def single_latents(angles: np.ndarray, latents: xr.Dataset) -> Figure:
     return figure
 
 
-def pair_curves(results: dict[str, xr.Dataset], read: str) -> Figure:
-    """Relative distance from the start along paths between activations, linear and slerp; one band per network."""
+def pair_curves(pairs: xr.Dataset, read: str) -> Figure:
+    """Relative distance from the start along paths between activations, linear and slerp; one band for each `network`."""
     figure, axes = panels(1, 2, sharey=True)
     for ax, interpolation in zip(axes[0], ("linear", "slerp"), strict=True):
         ax.set_prop_cycle(SERIES)
-        for name, result in results.items():
-            start = result.from_start.sel(interpolation=interpolation, read=read).values
+        for name in pairs.network.values.tolist():
+            start = pairs.from_start.sel(interpolation=interpolation, read=read, network=name).values
             low, middle, high = np.percentile(start / start[:, -1:], [25, 50, 75], axis=0)
-            (line,) = ax.plot(result.t, middle, label=name)
-            ax.fill_between(result.t, low, high, alpha=0.18, linewidth=0, color=line.get_color())
+            (line,) = ax.plot(pairs.t, middle, label=name)
+            ax.fill_between(pairs.t, low, high, alpha=0.18, linewidth=0, color=line.get_color())
         ax.plot([0, 1], [0, 1], color=COLORS["black"], linestyle=":", linewidth=1.2, label="straight line")
         ax.set(xlabel=f"t, {interpolation}", ylim=(0, None))
     axes[0, 0].set(ylabel="d(t) / d(1)")

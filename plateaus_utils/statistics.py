@@ -186,6 +186,11 @@ def mean_difference(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.mean(first) - np.mean(second))
 
 
+def difference_of_medians(first: np.ndarray, second: np.ndarray) -> float:
+    """Median of the first sample minus median of the second."""
+    return float(np.median(first) - np.median(second))
+
+
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Kolmogorov-Smirnov distance of two samples; NaN counts as beyond every number."""
     first, second = (np.where(np.isnan(x), np.inf, x).ravel() for x in (first, second))

@@ -1,6 +1,7 @@
 """The chapters as texts: what every notebook must look like, and that plain papermill runs one."""
 
 import ast
+import inspect
 import re
 import statistics
 import subprocess
@@ -10,6 +11,8 @@ import jupytext
 import nbformat
 import pytest
 
+from plateaus_utils import claims
+from plateaus_utils.book import prose
 from plateaus_utils.book.parameters import chapters, declared_parameters
 from plateaus_utils.files import PROJECT
 
@@ -79,11 +82,28 @@ def test_shared_parameters_have_one_default_and_one_meaning(name):
         assert first.get(parameter.name, parameter) == parameter
 
 
+def glued_at_once(code: str) -> set[str]:
+    """Names that calls of `prose.glue` make: keywords, and what functions of `prose` that they unpack return."""
+    names = set()
+    for call in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)):
+        if ast.unparse(call.func) != "prose.glue":
+            continue
+        for keyword in call.keywords:
+            if keyword.arg is not None:
+                names.add(keyword.arg)
+            else:
+                source = inspect.getsource(getattr(prose, keyword.value.func.attr))
+                names |= set(re.findall(r'"(\w+)"', source))
+    return names
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_glued_key_is_made_by_the_page_that_shows_it(name):
     used = set(re.findall(r"\{glue:text\}`(\w+)`", markdown(name)))
     made = "\n".join(cell.source for cell in code_cells(name))
     patterns = [re.sub(r"\\\{[^}]*\\\}", r"\\w+", re.escape(key)) for key in re.findall(r'glue\(\s*f?"([^"]+)"', made)]
+    # An estimate over one dimension gets a name for each member, after an underscore.
+    patterns += [f"{key}(_\\w+)?" for cell in code_cells(name) for key in glued_at_once(cell.source)]
     by_variable = set(re.findall(r'\("[^"]+", "(\w+)"\)', made))  # glue(key, ...) in a loop over (what, key)
     missing = {key for key in used - by_variable if not any(re.fullmatch(pattern, key) for pattern in patterns)}
     assert not missing
@@ -103,8 +123,22 @@ def test_figures_have_a_unique_name_and_a_caption(name):
 
 def test_claims_point_at_figures_that_exist():
     labels = {f"{name}#{figure['name']}" for name in NAMES for figure in figures(name)}
-    pointed = set(re.findall(r'"(\w+#fig-[\w-]+)"', "\n".join(c.source for name in NAMES for c in code_cells(name))))
-    assert pointed and pointed <= labels
+    assert {claim["figure"] for claim in claims.published().values() if "parts" in claim} <= labels
+
+
+def test_chapters_judge_exactly_the_claims_that_the_registry_gives_parts():
+    judged = re.findall(
+        r'^\s*judge\("([^"]+)"', "\n".join(c.source for name in NAMES for c in code_cells(name)), re.MULTILINE
+    )
+    named = [name for name, claim in claims.published().items() if "parts" in claim and "same_as" not in claim]
+    assert sorted(judged) == sorted(named)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_claims_are_judged_on_the_page_of_their_figure_or_beside_it(name):
+    judged = re.findall(r'judge\("([^"]+)"', "\n".join(cell.source for cell in code_cells(name)))
+    elsewhere = {claim for claim in judged if not claims.published()[claim]["figure"].startswith(name)}
+    assert elsewhere <= {"C17"}  # whose curves stand in chapter 2, and whose control in chapter 3
 
 
 def test_plain_papermill_runs_a_converted_notebook(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .. import estimates
 from ..results import code_hash, versions
 from ..statistics import Interval, proportion
 
@@ -35,6 +36,40 @@ def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> pd.Dat
         }
         found[" / ".join(key)] = pd.DataFrame(columns, index=table.index)
     return pd.concat(found)
+
+
+def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = None) -> pd.DataFrame:
+    """Estimates over one and the same dimension, each a column of text under its name; shares in percent.
+
+    Args:
+        columns: heading -> an estimate, or a DataArray of shares.
+        spec: format of the numbers; by default one decimal where a column reaches 10, two otherwise.
+    """
+    found = {heading: _column(column, spec) for heading, column in columns.items()}
+    return (
+        pd.DataFrame(found)
+        .reindex(list(dict.fromkeys(row for column in found.values() for row in column.index)))
+        .fillna("")
+    )
+
+
+def _column(column: xr.Dataset | xr.DataArray, spec: str | None) -> pd.Series:
+    (dim,) = column.dims
+    rows = column[dim].values
+    if isinstance(column, xr.DataArray):
+        return pd.Series({str(row): f"{float(column.sel({dim: row})):.0%}" for row in rows})
+    spec = spec or (".1f" if float(column.value.max()) >= 10 else ".2f")
+    return pd.Series({str(row): estimates.text(column.sel({dim: row}), spec) for row in rows})
+
+
+def comparison(sizes: xr.DataArray, dim: str, reference: str) -> pd.DataFrame:
+    """Threshold sizes [prompt, `dim`, direction] of each member of `dim`, and of `reference` against each other one."""
+    return columns({
+        "median": estimates.median(sizes),
+        f"{reference} minus it": estimates.difference(sizes, dim, of=reference),
+        f"AUROC, {reference} above it": estimates.auroc(sizes, dim, of=reference),
+        "censored": estimates.censored(sizes),
+    })  # fmt: skip
 
 
 def matrix_table(values: dict[tuple[str, str], Interval]) -> pd.DataFrame:

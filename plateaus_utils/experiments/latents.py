@@ -13,10 +13,11 @@ from ..effects import measure
 from ..errors import SAEError
 from ..models import initializer_ranges
 from ..patching import Suffix
-from ..paths import MODES, linear_pair
+from ..paths import MODES, UNITS, linear_pair
 from ..saes import SEED, Dictionary, built, load_dictionary, pick, principal_components, shipped, with_more, without
+from ..sensitivity import KL_THRESHOLD
 from .explanations import UNTRAINED_SIZES, untrained_setting
-from .measuring import PROMPTS_PER_SEARCH, in_chunks, thresholds_along
+from .measuring import GRIDS, PROMPTS_PER_SEARCH, in_chunks, thresholds_along
 from .plateaus import ABSOLUTE_STEP, ABSOLUTE_STEPS, final_distances
 from .sensitive import N_STEPS
 from .setting import Setting, base_points
@@ -91,7 +92,13 @@ def _thresholds(
     }
     result = in_chunks(setting, f"{name}_{mode}", options, compute, together=PROMPTS_PER_SEARCH)
     missing = torch.stack(list(empty.values()), 1).numpy()
-    return result.assign_coords(kind=kinds).threshold.where(~missing)
+    labels = {
+        "unit": UNITS[mode],
+        "effect": search.get("effect", "kl"),
+        "level": float(search.get("level", KL_THRESHOLD)),
+        "limit": float(search.get("grid", GRIDS[mode])[-1]),
+    }
+    return result.assign_coords(kind=kinds).threshold.where(~missing).assign_attrs(labels)
 
 
 # Directions ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,238 @@
+"""Labelled samples in, labelled intervals out: every statistic of the book, with its 95 % interval.
+
+A sample is a DataArray with the dimension `prompt`, the coordinate `document` on it and, where sizes can be censored, the
+attribute `limit`: NaN means "beyond the limit". What a prompt has several of (`direction`) belongs to its sample; every
+other dimension is kept. An estimate is a Dataset over the dimensions that are kept, with `value`, `low`, `high`, `n` (prompts)
+and `n_documents`. Prompts of one document are resampled together.
+
+    angles = plateaus.threshold_angles(setting)                 # [prompt, base, direction]
+    estimates.median(angles)                                    # over [base]
+    estimates.auroc(angles, "base", of="real")                  # real against each other base
+    estimates.auroc(angles, "base", "real", "random")           # a single estimate
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from . import statistics
+from .errors import ParameterError
+
+WITHIN = ("direction",)
+"""Dimensions that belong to a prompt's own sample."""
+
+
+def estimate(
+    statistic: Callable[..., float],
+    *samples: xr.DataArray,
+    over: str = "prompt",
+    within: Sequence[str] = WITHIN,
+    two_way: bool = False,
+    n_boot: int = statistics.N_BOOT,
+    unit: str | None = None,
+) -> xr.Dataset:
+    """Percentile bootstrap of a statistic of labelled samples :cite:p:`efron1993bootstrap`.
+
+    Args:
+        statistic: called with an array [n, ...] for each sample, whose first axis is resampled together.
+        samples: [`over`, ...] on the same items; a dimension that only some of them have is repeated for the others.
+        over: the unit of replication. Where it has a coordinate `document`, whole documents are resampled.
+        within: dimensions that belong to one item's sample.
+        two_way: resample the second axis (directions) as well, for each item and sample anew.
+        n_boot: resamples.
+        unit: of the estimate; that of the first sample by default.
+
+    Returns:
+        `value`, `low` and `high` over the remaining dimensions, with the scalars `n` and `n_documents`. A resample in which
+        the statistic does not exist is left out; with more than half of them so, the interval is NaN. Of no items
+        everything is NaN.
+
+    Raises:
+        ParameterError: a sample has no dimension `over`.
+    """
+    for sample in samples:
+        if over not in sample.dims:
+            raise ParameterError(f"A sample has the dimensions {list(sample.dims)}; it needs the dimension '{over}'.")
+    first = samples[0]
+    documents = first.document.values if "document" in first.coords else np.arange(first.sizes[over])
+    kept = list(dict.fromkeys(str(d) for s in samples for d in s.dims if d != over and d not in within))
+    sizes = {d: next(s.sizes[d] for s in samples if d in s.dims) for d in kept}
+    found = np.empty((3, *sizes.values()))
+    arrays = [s.transpose(*(d for d in kept if d in s.dims), over, ...) for s in samples]
+    for place in itertools.product(*map(range, sizes.values())):
+        index = dict(zip(kept, place, strict=True))
+        drawn = [array[tuple(index[d] for d in kept if d in array.dims)].values for array in arrays]
+        interval = statistics.bootstrap(statistic, *drawn, documents=documents, two_way=two_way, n_boot=n_boot)
+        found[:, *place] = interval.value, interval.low, interval.high
+    coords = {d: s.coords[d] for d in kept for s in samples if d in s.coords}
+    labelled = {name: xr.DataArray(part, dims=kept, coords=coords) for name, part in zip(PARTS, found, strict=True)}
+    counted = {"n": first.sizes[over], "n_documents": len(np.unique(documents))}
+    attrs = {name: first.attrs[name] for name in ("description", "limit", "unit") if name in first.attrs}
+    return xr.Dataset({**labelled, **counted}, attrs=attrs | ({} if unit is None else {"unit": unit}))
+
+
+PARTS = ("value", "low", "high")
+
+
+# One sample ---------------------------------------------------------------------------------------------------------
+
+
+def median(sample: xr.DataArray, **options) -> xr.Dataset:
+    """Median, censored sizes beyond every number; options as for `estimate`."""
+    return estimate(statistics.censored_median, sample, **options)
+
+
+def known_median(sample: xr.DataArray, **options) -> xr.Dataset:
+    """Median of the values that exist (NaN means "none", not "censored")."""
+    return estimate(np.nanmedian, sample, **options)
+
+
+def mean(sample: xr.DataArray, **options) -> xr.Dataset:
+    """Mean."""
+    return estimate(np.mean, sample, **options)
+
+
+def censored(sizes: xr.DataArray) -> xr.DataArray:
+    """Share of censored sizes, over the dimensions that are kept."""
+    return sizes.isnull().mean(["prompt", *(d for d in WITHIN if d in sizes.dims)])
+
+
+def proportion(successes: xr.DataArray) -> xr.Dataset:
+    """Share of true values among independent prompts, with Wilson's interval :cite:p:`wilson1927probable`.
+
+    Args:
+        successes: boolean [prompt, ...].
+    """
+
+    def interval(column: np.ndarray) -> tuple[float, float, float]:
+        found = statistics.proportion(column)
+        return found.value, found.low, found.high
+
+    found = xr.apply_ufunc(
+        interval, successes, input_core_dims=[["prompt"]], output_core_dims=[[], [], []], vectorize=True
+    )
+    n = successes.sizes["prompt"]
+    n_documents = len(np.unique(successes.document)) if "document" in successes.coords else n
+    return xr.Dataset(dict(zip(PARTS, found, strict=True)) | {"n": n, "n_documents": n_documents}, attrs={"unit": ""})
+
+
+# Members of a dimension against others ------------------------------------------------------------------------------
+
+
+def versus(
+    statistic: Callable[..., float],
+    sample: xr.DataArray,
+    dim: str,
+    of: str | None = None,
+    against: str | None = None,
+    **options,
+) -> xr.Dataset:
+    """`statistic(of, against)` for members of a dimension.
+
+    Args:
+        of, against: two members, for a single estimate; or one of the two, which is compared with every other member.
+
+    Returns:
+        An estimate over the remaining dimensions, and over `dim` where only one member was named.
+
+    Raises:
+        ParameterError: neither is given, or one is no member.
+    """
+    members = sample[dim].values.tolist()
+    named = [member for member in (of, against) if member is not None]
+    if not named or not set(named) <= set(members):
+        raise ParameterError(f"Name one or two of the {dim}s {members} to compare, not {named}.")
+    others = [member for member in members if member not in named]
+    first, second = (
+        sample.sel({dim: others}) if member is None else sample.sel({dim: member}, drop=True)
+        for member in (of, against)
+    )
+    return estimate(statistic, first, second, **options)
+
+
+def difference(
+    sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
+) -> xr.Dataset:
+    """Median over prompts of `of` minus `against`; two censored sizes are equal. See `versus`."""
+    return versus(statistics.median_difference, sample, dim, of, against, **options)
+
+
+def mean_difference(
+    sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
+) -> xr.Dataset:
+    """Mean of `of` minus mean of `against`; see `versus`."""
+    return versus(statistics.mean_difference, sample, dim, of, against, **options)
+
+
+def ratio(sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options) -> xr.Dataset:
+    """Median over prompts of `of` over `against`, each the median of a prompt's directions; see `versus`."""
+    return versus(statistics.paired_ratio, sample, dim, of, against, unit="", **options)
+
+
+def ratio_of_means(
+    sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
+) -> xr.Dataset:
+    """Mean of `of` over mean of `against`; see `versus`."""
+    return versus(statistics.ratio_of_means, sample, dim, of, against, unit="", **options)
+
+
+def auroc(sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options) -> xr.Dataset:
+    """Probability that a value of `of` exceeds one of `against`, of any prompts; ties count half. See `versus`."""
+    return versus(statistics.auroc, sample, dim, of, against, unit="", **options)
+
+
+def within_auroc(
+    sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
+) -> xr.Dataset:
+    """The same within prompts, averaged over them; prompts and directions are resampled. See `versus`."""
+    return versus(statistics.within_prompt_auroc, sample, dim, of, against, unit="", two_way=True, **options)
+
+
+def ks_distance(
+    sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
+) -> xr.Dataset:
+    """Kolmogorov-Smirnov distance of `of` from `against`; see `versus`."""
+    return versus(statistics.ks_distance, sample, dim, of, against, unit="", **options)
+
+
+# Two quantities -----------------------------------------------------------------------------------------------------
+
+
+def spearman(first: xr.DataArray, second: xr.DataArray, **options) -> xr.Dataset:
+    """Rank correlation of two quantities of the same items, over the dimensions that are kept."""
+    return estimate(statistics.spearman, first, second, unit="", **options)
+
+
+def even(sizes: xr.DataArray, kind: str, **options) -> xr.Dataset:
+    """Median over prompts of the mean size both ways along the axis of a kind: how sensitive the axis is."""
+    return estimate(statistics.even, *_both_ways(sizes, kind), **options)
+
+
+def odd(sizes: xr.DataArray, kind: str, **options) -> xr.Dataset:
+    """Median over prompts of half the size backward minus forward: how much sooner the forward side matters."""
+    return estimate(statistics.odd, *_both_ways(sizes, kind), **options)
+
+
+def _both_ways(sizes: xr.DataArray, kind: str) -> list[xr.DataArray]:
+    """Sizes [prompt, direction] of a kind and of its negative, censored ones infinite."""
+    return [sizes.sel(kind=sign + kind, drop=True).fillna(np.inf) for sign in ("", "-")]
+
+
+# Words --------------------------------------------------------------------------------------------------------------
+
+
+def words(value: float, low: float, high: float, spec: str = ".2f") -> str:
+    """`value [low, high]`; what is infinite is beyond the range that was tried."""
+    value, low, high = (
+        f"{x:z{spec}}" if math.isfinite(x) else "unknown" if math.isnan(x) else "beyond the range"
+        for x in (value, low, high)
+    )
+    return f"{value} [{low},\N{NO-BREAK SPACE}{high}]"
+
+
+def text(estimate: xr.Dataset, spec: str = ".2f") -> str:
+    """A single estimate in words."""
+    return words(*(float(estimate[part]) for part in PARTS), spec)

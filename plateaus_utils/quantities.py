@@ -1,0 +1,139 @@
+"""Labelled curves -> labelled quantities of each prompt: the measures of `sensitivity`, with coordinates and units kept.
+
+A curve is a DataArray with the dimension `size` (`t` on paths between two activations); a quantity has the remaining ones.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from . import sensitivity, statistics
+from .sensitivity import KL_THRESHOLD
+
+
+def _reduce(measure: Callable[[np.ndarray], np.ndarray], curves: xr.DataArray, along: str, **attrs) -> xr.DataArray:
+    """`measure` of values whose last axis is `along`, which it removes."""
+    found = xr.apply_ufunc(measure, curves, input_core_dims=[[along]])
+    return found.transpose(*(d for d in curves.dims if d != along)).assign_attrs(attrs)
+
+
+def _unit(curves: xr.DataArray) -> str:
+    return curves["size"].attrs.get("unit", "")
+
+
+def crossing(curves: xr.DataArray, level: float = KL_THRESHOLD) -> xr.DataArray:
+    """Size at which curves [..., size] first reach a level; NaN where censored at the attribute `limit`."""
+    sizes = curves["size"].values
+    return _reduce(
+        lambda values: sensitivity.first_crossing(sizes, values, level),
+        curves, "size", unit=_unit(curves), level=level, limit=float(sizes[-1]),
+    )  # fmt: skip
+
+
+def crossings(curves: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
+    """The same at several levels, with a dimension `level`."""
+    levels = np.asarray(levels, float)
+    found = [crossing(curves, level) for level in levels]
+    return xr.concat(
+        found,
+        xr.Variable("level", levels, {"description": "KL threshold", "unit": "nats"}),
+        combine_attrs="drop_conflicts",
+    )
+
+
+def shares(curves: xr.DataArray, end: float) -> xr.DataArray:
+    """Curves [..., size] up to the size `end`, divided by their value there."""
+    kept = curves.sel(size=curves["size"].values <= end + 1e-9)
+    return (kept / kept.isel(size=-1, drop=True)).assign_coords(size=kept["size"]).transpose(*curves.dims)
+
+
+def share_crossing(curves: xr.DataArray, share: float, end: float) -> xr.DataArray:
+    """Size at which curves [..., size] first reach a share of their own value at the size `end`."""
+    found = crossing((curves / curves.sel(size=end, drop=True)).assign_coords(size=curves["size"]), share)
+    return found.assign_attrs(unit=_unit(curves))
+
+
+def area(curves: xr.DataArray, end: float) -> xr.DataArray:
+    """Mean over the grid up to `end` of value(size)/value(end)."""
+    sizes = curves["size"].values
+    return _reduce(lambda values: sensitivity.area(sizes, values, end), curves, "size", unit="")
+
+
+def rise(curves: xr.DataArray, end: float) -> xr.DataArray:
+    """Size at 90 % minus size at 10 % of the value reached at `end`."""
+    sizes = curves["size"].values
+    return _reduce(lambda values: sensitivity.rise(sizes, values, end), curves, "size", unit=_unit(curves))
+
+
+def steepest(curves: xr.DataArray, along: str = "size") -> xr.DataArray:
+    """Size at the middle of the steepest step of curves."""
+    sizes = curves[along].values
+    return _reduce(
+        lambda values: sensitivity.steepest(sizes, values), curves, along, unit=curves[along].attrs.get("unit", "")
+    )
+
+
+def exponent(curves: xr.DataArray, kl: xr.DataArray) -> xr.DataArray:
+    """Slope of log value against log size close to the base [prompt, ...]; NaN where too few sizes exceed the noise floor.
+
+    Args:
+        curves: [prompt, ..., size].
+        kl: the KL divergence at the same sizes.
+    """
+    sizes = curves["size"].values
+    found = xr.apply_ufunc(
+        lambda values, divergence: sensitivity.exponent(sizes, values, divergence),
+        curves, kl, input_core_dims=[["size"], ["size"]],
+    )  # fmt: skip
+    return found.assign_attrs(unit="")
+
+
+def width(pairs: xr.Dataset) -> xr.DataArray:
+    """10-90 % width of A-to-B paths [prompt, ...], from `from_start` and `from_end` [prompt, ..., t]; a line gives 0.8."""
+    t = pairs.t.values
+    found = xr.apply_ufunc(
+        lambda start, end: sensitivity.width(t, start, end),
+        pairs.from_start, pairs.from_end, input_core_dims=[["t"], ["t"]],
+    )  # fmt: skip
+    return found.assign_attrs(unit="")
+
+
+def max_slope(pairs: xr.Dataset) -> xr.DataArray:
+    """Largest step of d(t)/d(1) times the number of steps [prompt, ...], from `from_start` [prompt, ..., t]; a line gives 1."""
+    return _reduce(sensitivity.max_slope, pairs.from_start, "t", unit="")
+
+
+def flatness(kl: xr.DataArray, gram: xr.DataArray) -> xr.DataArray:
+    """Measured over predicted KL [prompt, ..., size]: 1 for an exact quadratic, below 1 if flatter.
+
+    Args:
+        kl: curves [prompt, ..., size] on the sphere.
+        gram: the quadratic form at the base [prompt, ..., i, j], see `sensitivity.quadratic_kl`.
+    """
+    sizes = kl["size"].values
+    found = xr.apply_ufunc(
+        lambda values, form: sensitivity.excess_flatness(values, form, sizes),
+        kl, gram, input_core_dims=[["size"], ["i", "j"]], output_core_dims=[["size"]],
+    )  # fmt: skip
+    return found.assign_coords(size=kl["size"]).assign_attrs(unit="")
+
+
+def held_out_scores(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
+    """Scores of a classifier of whole curves [prompt, direction, size], each from a fit that has not seen its document.
+
+    Returns:
+        [kind, prompt, direction] decision values, larger for `first`; both have a scalar coordinate `kind`.
+    """
+    logs = [
+        np.log(np.maximum(curves.isel(size=slice(1, None)), 1e-9)).transpose("prompt", "direction", "size")
+        for curves in (first, second)
+    ]
+    scores = statistics.held_out_scores(*(x.values for x in logs), first.document.values)
+    labelled = [x.isel(size=0, drop=True).copy(data=score) for x, score in zip(logs, scores, strict=True)]
+    return xr.concat(labelled, "kind").assign_attrs(unit="")
+
+
+def members(values: xr.DataArray, dim: str) -> dict[str, np.ndarray]:
+    """The values of each member of a dimension as a plain array, for figures."""
+    return {str(member): values.sel({dim: member}).values for member in values[dim].values}
