@@ -96,7 +96,7 @@ def _thresholds(
         "unit": UNITS[mode],
         "effect": search.get("effect", "kl"),
         "level": float(search.get("level", KL_THRESHOLD)),
-        "limit": float(search.get("grid", GRIDS[mode])[-1]),
+        "limit": float((search["grid"] if "grid" in search else GRIDS[mode])[-1]),
     }
     return result.assign_coords(kind=kinds).threshold.where(~missing).assign_attrs(labels)
 
