@@ -292,7 +292,7 @@ c16 = claims.evaluate("C16", [Part(f"width, {name}", widths[name], "", 0.78, 0.8
                       + [Part(f"maximal slope, {name}", slopes[name], "", None, 1.3) for name in untrained],
                       "02_activation_plateaus#fig-untrained")
 claims.save(setting.folder, c2, c13, c16)
-claims.table([c1, c2, c13, c16])
+tables.Table(claims.table([c1, c2, c13, c16]))
 
 # %% tags=["remove-cell"]
 real_angle, random_angle = (statistics.bootstrap(median, angle[kind], **over) for kind in ("real", "random"))

@@ -296,7 +296,7 @@ iv = claims.evaluate("(iv)", [Part("AUROC, pooled over prompts", pooled["real-ot
 
 # %% tags=["hide-input"]
 claims.save(setting.folder, c4, c5, c12, c17, c19, ii, iii, iv)
-claims.table([c4, c5, c12, c17, c19, ii, iii, iv])
+tables.Table(claims.table([c4, c5, c12, c17, c19, ii, iii, iv]))
 
 # %% tags=["remove-cell"]
 median = {kind: bootstrap(statistics.censored_median, angles.threshold.sel(kind=kind).values, **over) for kind in main_kinds}

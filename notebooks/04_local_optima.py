@@ -142,7 +142,7 @@ c8 = claims.evaluate("C8", [
 ], "04_local_optima#fig-triangles")
 v = claims.evaluate("(v)", [Part("real-other corner is a local minimum", shares["local", "real-other"], "", 0.9, None)], "04_local_optima#fig-triangles")
 claims.save(setting.folder, c8, v)
-claims.table([c8, v])
+tables.Table(claims.table([c8, v]))
 
 # %% tags=["remove-cell"]
 glue("studied", setting.description, display=False)

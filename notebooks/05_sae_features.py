@@ -421,7 +421,7 @@ if not sae.is_sae:
     evaluated = [claims.withheld(claim, "no SAE is known for this model and layer") for claim in evaluated]
 verdict = {claim["id"]: claim["verdict"] for claim in evaluated}
 claims.save(setting.folder, *evaluated)
-claims.table(evaluated)
+tables.Table(claims.table(evaluated))
 
 # %% tags=["remove-cell"]
 glue("studied", setting.description, display=False)

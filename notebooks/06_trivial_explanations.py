@@ -244,7 +244,7 @@ c7 = claims.evaluate("C7", [
 vi = claims.evaluate("(vi)", [Part("AUROC of random against real-other at the last block", late_auroc[late_layer], "", 0.42, 0.58),
                               Part("AUROC at the default block minus AUROC at the last", drop, "", 0.0, None)], "06_trivial_explanations#fig-layers")
 claims.save(setting.folder, c7, vi)
-claims.table([c7, vi])
+tables.Table(claims.table([c7, vi]))
 
 # %% tags=["remove-cell"]
 flat_real, flat_random = shown[30]["real base, random"], shown[30]["random base, random"]
