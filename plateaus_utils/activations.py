@@ -15,13 +15,21 @@ SAMPLES_PER_DIMENSION = 2
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
-    """A random stream of its own for each purpose, so that one draw does not shift the others."""
+    """A random stream of its own for each purpose, on the CPU, so that one draw does not shift the others."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def collect(model: LanguageModel, tokens: torch.Tensor, hook_name: str, batch_size: int = 512) -> torch.Tensor:
-    """Activations [n, d_model] of the last position at a hook; see `collect_hooks`."""
+    """Activations [n, d_model] of the last position of `tokens` [n, seq_len] at a hook; see `collect_hooks`.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> model = pu.load_model("tiny-random-gpt2", device="cpu")
+        >>> tokens = torch.tensor([model.tokenizer.encode("One."), model.tokenizer.encode("Two.")])
+        >>> pu.collect(model, tokens, model.default_hook).shape
+        torch.Size([2, 32])
+    """
     return collect_hooks(model, tokens, [hook_name], batch_size)[hook_name]
 
 
@@ -74,7 +82,17 @@ def collect_hooks(
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A multivariate normal distribution held as mean and eigen-decomposition of the covariance."""
+    """A multivariate normal distribution held as mean and eigen-decomposition of the covariance.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> activations = torch.randn(1000, 3) * torch.tensor([3.0, 1.0, 0.0])
+        >>> gaussian = pu.Gaussian.fit(activations)
+        >>> gaussian.sample(5, torch.Generator().manual_seed(0)).shape
+        torch.Size([5, 3])
+        >>> bool(gaussian.eigenvalues[2] < 1e-12)
+        True
+    """
 
     mean: torch.Tensor
     """[d_model]"""
@@ -121,7 +139,7 @@ class Gaussian:
 
     @property
     def participation_ratio(self) -> float:
-        """(tr C)² / tr C²: how many directions share the variance."""
+        """(tr C)² / tr C², from 1 to d_model: how many directions share the variance."""
         return float(self.eigenvalues.sum() ** 2 / self.eigenvalues.square().sum())
 
 
@@ -136,6 +154,6 @@ def _sum_zero_basis(d: int) -> torch.Tensor:
 
 
 def isotropic(like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Isotropic Gaussian vectors [..., d_model] with the norms of `like`: the report's "naive random"."""
+    """Isotropic Gaussian vectors [..., d_model] with the norms of `like` [..., d_model]: the report's "naive random"."""
     z = torch.randn(like.shape, generator=rng)
     return z * (like.norm(dim=-1, keepdim=True) / z.norm(dim=-1, keepdim=True))

@@ -41,7 +41,7 @@ GRID_STEP = 2.5
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Median duration of five calls, after one that warms up."""
+    """Median duration in seconds of REPEATS calls, after one that warms up."""
     function()
     durations = []
     for _ in range(REPEATS):
@@ -53,7 +53,12 @@ def seconds(function: Callable[[], object]) -> float:
 
 @torch.no_grad()
 def rates(model: LanguageModel, seq_len: int) -> dict[str, float]:
-    """Perturbations per second at the default hook, for prompts of one length, and the batch size that served hooks best."""
+    """Perturbations per second at the default hook, for N_PROMPTS prompts [N_PROMPTS, seq_len].
+
+    Returns:
+        Rates of `run_with_hooks`, of the `engine` and of the bare multiplications (`matmul_limit`), each in points per
+        second; and `batch`, the number of points that served hooks best.
+    """
     prompts = load_prompts("wikipedia", model.tokenizer, N_PROMPTS, 1, seq_len=seq_len, n_ctx=model.n_ctx).bases
     suffix = Suffix(model, prompts.tokens, model.default_hook)
     rng = torch.Generator().manual_seed(0)
@@ -90,8 +95,9 @@ def compare_search(model: str, n_prompts: int = 120, n_directions: int = 3) -> d
     They agree if they lie in the same cell of the grid, or within the search's tolerance of one another.
 
     Returns:
-        `directions`; the mean `evaluations` of each search and of the grid; `agreement`; and among the disagreements those
-        on curves that cross the threshold once alone (`unexplained`).
+        How many `directions`; `evaluations`, the mean number of points of a search, and `grid`, that of the grid;
+        `agreement`, a share from 0 to 1; and `unexplained`, how many of the disagreements lie on curves that cross the
+        threshold only once.
     """
     setting = prepare(model, "results/bench", n_prompts=n_prompts)
     draws, grid = setting.draws(n_directions, "bench"), np.arange(0, 180.1, GRID_STEP)

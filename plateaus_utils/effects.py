@@ -42,6 +42,16 @@ def measure(
 
     Raises:
         ParameterError: a name is no effect.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> model = pu.load_model("tiny-random-gpt2", device="cpu")
+        >>> tokens = torch.tensor([model.tokenizer.encode("A sentence.")])
+        >>> suffix = pu.Suffix(model, tokens, model.default_hook)
+        >>> points = pu.sphere(suffix.base, torch.randn(1, 32), torch.tensor([0.0, 45.0, 90.0]))
+        >>> found = pu.measure(suffix, points, names=("kl", "cosine"))
+        >>> found["kl"].shape, float(found["kl"][0, 0])
+        (torch.Size([1, 3]), 0.0)
     """
     if unknown := set(names) - set(EFFECTS):
         raise ParameterError(

@@ -11,8 +11,14 @@ from pathlib import Path
 
 from .errors import ModelError, ResultError
 
-PROJECT = Path(__file__).resolve().parent.parent
-"""Root of the checkout: relative result folders are resolved against it, whatever the working directory."""
+_PACKAGE = Path(__file__).resolve().parent
+_IN_CHECKOUT = (_PACKAGE.parent / "_toc.yml").is_file()
+
+PROJECT = _PACKAGE.parent if _IN_CHECKOUT else Path()
+"""What relative result folders belong to: the checkout, or the working folder if the package is installed without one."""
+
+DATA = PROJECT if _IN_CHECKOUT else _PACKAGE / "data"
+"""Where `saes/` and `profiles/` are: at the top of the checkout; the wheel carries them inside the package."""
 
 
 @contextmanager

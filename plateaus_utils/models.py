@@ -137,6 +137,12 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
 
     Raises:
         ModelError: the model is unknown, cannot be reached or read, or is not supported.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> model = pu.load_model("tiny-random-gpt2", device="cpu")
+        >>> model.n_layers, model.d_model, model.default_hook
+        (4, 32, 'blocks.1.hook_resid_pre')
     """
     precision, place = _dtype(dtype), _device(device)
     folder = local_folder(name)

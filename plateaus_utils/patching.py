@@ -77,6 +77,16 @@ class Suffix:
     Raises:
         ModelError: the hook does not exist, or the continuation differs from the bridge's forward pass.
         ActivationError: a position is outside the sequence.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> model = pu.load_model("tiny-random-gpt2", device="cpu")
+        >>> tokens = torch.tensor([model.tokenizer.encode("A sentence.")])
+        >>> suffix = pu.Suffix(model, tokens, model.default_hook)
+        >>> suffix.base.shape
+        torch.Size([1, 32])
+        >>> suffix(suffix.base[:, None]).logits.shape
+        torch.Size([1, 1, 257])
     """
 
     def __init__(self, model: LanguageModel, tokens: torch.Tensor, hook_name: str, positions: Sequence[int] = (-1,)):

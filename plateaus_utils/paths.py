@@ -1,4 +1,8 @@
-"""Bases and directions -> points: sizes of shape [n_sizes] or [..., n_sizes] give points [..., n_sizes, d_model]."""
+"""Bases and directions -> points, all in the units of the activations.
+
+Every path takes two vectors [..., d_model] and sizes [n_sizes] or [..., n_sizes], and returns points
+[..., n_sizes, d_model].
+"""
 
 from collections.abc import Callable
 
@@ -11,12 +15,31 @@ PARALLEL = 1e-4
 
 
 def straight(base: torch.Tensor, direction: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """b + α·‖b‖·u, with u the unit direction: the report's straight mode, α in units of the base's norm."""
+    """b + α·‖b‖·u, with u the unit direction: the report's straight mode, α in units of the base's norm.
+
+    Args:
+        base: [..., d_model].
+        direction: [..., d_model], of any length.
+        alpha: [n_sizes] or [..., n_sizes].
+
+    Returns:
+        [..., n_sizes, d_model].
+
+    Raises:
+        ActivationError: the direction is zero, or something is not finite.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> pu.straight(torch.tensor([2.0, 0.0]), torch.tensor([0.0, 5.0]), torch.tensor([0.0, 0.5, 1.0]))
+        tensor([[2., 0.],
+                [2., 1.],
+                [2., 2.]])
+    """
     return absolute(base, direction, alpha * base.norm(dim=-1, keepdim=True))
 
 
 def absolute(base: torch.Tensor, direction: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """b + ℓ·u, ℓ in units of the activations."""
+    """b + ℓ·u, with u the unit direction and ℓ in units of the activations; shapes and errors as of `straight`."""
     unit = _unit(direction, "The direction has zero length; it names nowhere to go.")
     _require_finite(base)
     return base.unsqueeze(-2) + length.unsqueeze(-1) * unit.unsqueeze(-2)
@@ -25,8 +48,23 @@ def absolute(base: torch.Tensor, direction: torch.Tensor, length: torch.Tensor) 
 def sphere(base: torch.Tensor, direction: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
     """cos θ·b + sin θ·‖b‖·u⊥, with u⊥ the unit part of the direction orthogonal to the base: the report's sphere mode.
 
+    Args:
+        base: [..., d_model].
+        direction: [..., d_model], of any length.
+        degrees: [n_sizes] or [..., n_sizes] angles θ.
+
+    Returns:
+        [..., n_sizes, d_model], all with the norm of the base.
+
     Raises:
         ActivationError: the direction is zero or parallel to the base, or something is not finite.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> points = pu.sphere(torch.tensor([2.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0.0, 90.0]))
+        >>> points.round(decimals=3).abs()
+        tensor([[2., 0.],
+                [0., 2.]])
     """
     _require_finite(base)
     norm = base.norm(dim=-1, keepdim=True)
@@ -45,7 +83,11 @@ def sphere(base: torch.Tensor, direction: torch.Tensor, degrees: torch.Tensor) -
 
 
 def linear_pair(start: torch.Tensor, end: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """(1 − t)·A + t·B."""
+    """(1 − t)·A + t·B at t [n_sizes] or [..., n_sizes], between ends [..., d_model]: [..., n_sizes, d_model].
+
+    Raises:
+        ActivationError: an end is not finite.
+    """
     _require_finite(start, end)
     return torch.lerp(start.unsqueeze(-2), end.unsqueeze(-2), t.unsqueeze(-1).to(start))
 
@@ -53,10 +95,10 @@ def linear_pair(start: torch.Tensor, end: torch.Tensor, t: torch.Tensor) -> torc
 def slerp_pair(start: torch.Tensor, end: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """From A to B along the great circle of directions, the norm interpolated linearly :cite:p:`shoemake1985animating`.
 
-    Nearly parallel ends are interpolated linearly.
+    Nearly parallel ends are interpolated linearly. Shapes as of `linear_pair`.
 
     Raises:
-        ActivationError: an end is zero, or the ends point in opposite ways.
+        ActivationError: an end is zero or not finite, or the ends point in opposite ways.
     """
     _require_finite(start, end)
     message = "An end of the path has zero length, so it has no direction."

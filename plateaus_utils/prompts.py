@@ -78,6 +78,15 @@ def load_prompts(
 
     Raises:
         CorpusError: the corpus cannot be read, or holds fewer sequences than asked for, or `seq_len` is unusable.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> tokenizer = pu.load_model("tiny-random-gpt2", device="cpu").tokenizer
+        >>> pools = pu.load_prompts("lee", tokenizer, n_bases=4, n_others=20)
+        >>> pools.bases.tokens.shape, pools.others.tokens.shape
+        (torch.Size([4, 10]), torch.Size([20, 10]))
+        >>> set(pools.bases.documents) & set(pools.others.documents)
+        set()
     """
     if seq_len < 2:
         raise CorpusError(f"seq_len is {seq_len}; it must be at least 2, so that the last position has a context.")

@@ -15,10 +15,10 @@ from sae_lens import SAE, TopKSAE, TopKSAEConfig
 
 from .activations import Gaussian
 from .errors import SAEError
-from .files import PROJECT
+from .files import DATA
 from .models import LanguageModel
 
-SHIPPED = PROJECT / "saes"
+SHIPPED = DATA / "saes"
 """The SAEs of the embedded model that come with this package, in SAELens' folder format."""
 
 PRINCIPAL = "principal-components"

@@ -19,7 +19,8 @@ KL_THRESHOLD = 0.5
 def first_crossing(sizes: np.ndarray, values: np.ndarray, level: float | np.ndarray) -> np.ndarray:
     """Smallest size at which curves [..., n_sizes] reach `level`, interpolated linearly; NaN (censored) if never.
 
-    `level` is a number or [...], one for each curve. A curve that starts at or above its level crosses at sizes[0].
+    `sizes` is [n_sizes], increasing, and the result [...] is in their unit. `level` is a number or [...], one for each
+    curve, in the unit of `values`. A curve that starts at or above its level crosses at sizes[0].
     """
     sizes, values = np.asarray(sizes, float), np.asarray(values, float)
     level = np.broadcast_to(np.asarray(level, float), values.shape[:-1])
@@ -35,7 +36,10 @@ def first_crossing(sizes: np.ndarray, values: np.ndarray, level: float | np.ndar
 
 
 def last_below(sizes: np.ndarray, values: np.ndarray, level: float | np.ndarray) -> np.ndarray:
-    """Size from which curves stay at or above `level`; NaN if they end below it. The first crossing if monotone."""
+    """Size [...] from which curves [..., n_sizes] stay at or above `level`; NaN if they end below it.
+
+    The first crossing if monotone; sizes and level as there.
+    """
     values = np.asarray(values, float)
     below = values < np.broadcast_to(np.asarray(level, float), values.shape[:-1])[..., None]
     last = np.where(below.any(-1), values.shape[-1] - 1 - below[..., ::-1].argmax(-1), -1)
@@ -44,7 +48,11 @@ def last_below(sizes: np.ndarray, values: np.ndarray, level: float | np.ndarray)
 
 
 def relative(sizes: np.ndarray, values: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
-    """The part of curves up to the size `end`, divided by their value there."""
+    """The part of curves [..., n_sizes] up to the size `end`, divided by their value there.
+
+    Returns:
+        The n_kept sizes up to `end` [n_kept], and the shares [..., n_kept].
+    """
     sizes, values = np.asarray(sizes, float), np.asarray(values, float)
     kept = sizes <= end + 1e-9
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -52,18 +60,18 @@ def relative(sizes: np.ndarray, values: np.ndarray, end: float) -> tuple[np.ndar
 
 
 def area(sizes: np.ndarray, values: np.ndarray, end: float) -> np.ndarray:
-    """Mean over the grid up to `end` of value(size)/value(end)."""
+    """Mean [...] over the grid [n_sizes] up to `end` of value(size)/value(end), for curves [..., n_sizes]."""
     return relative(sizes, values, end)[1].mean(-1)
 
 
 def rise(sizes: np.ndarray, values: np.ndarray, end: float) -> np.ndarray:
-    """Size at 90 % minus size at 10 % of the value reached at `end`."""
+    """Size at 90 % minus size at 10 % of the value reached at `end`: [...] for curves [..., n_sizes]."""
     sizes, shares = relative(sizes, values, end)
     return first_crossing(sizes, shares, 0.9) - first_crossing(sizes, shares, 0.1)
 
 
 def steepest(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Size at the middle of the steepest step."""
+    """Size [...] at the middle of the steepest step of curves [..., n_sizes]."""
     sizes = np.asarray(sizes, float)
     slopes = np.diff(values, axis=-1) / np.diff(sizes)
     return ((sizes[1:] + sizes[:-1]) / 2)[np.nanargmax(slopes, -1)]
@@ -72,14 +80,18 @@ def steepest(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
 def width(t: np.ndarray, from_start: np.ndarray, from_end: np.ndarray) -> np.ndarray:
     """10-90 % width of A-to-B paths: t(d = 0.9) − t(d = 0.1) with d = ‖x−x_A‖/(‖x−x_A‖+‖x−x_B‖) at the read-off.
 
-    A straight line gives 0.8; see Shinkle and Heimersheim :cite:p:`shinkle2025plateaus`.
+    With t [n_sizes] and both distances [..., n_sizes] in one unit, the widths are [...], in units of t. A straight line
+    gives 0.8; see Shinkle and Heimersheim :cite:p:`shinkle2025plateaus`.
     """
     share = from_start / (from_start + from_end)
     return first_crossing(t, share, 0.9) - first_crossing(t, share, 0.1)
 
 
 def max_slope(from_start: np.ndarray) -> np.ndarray:
-    """Largest step of d(α)/d(1) times the number of steps; a straight line gives 1 :cite:p:`janiak2024stable`."""
+    """Largest step of d(α)/d(1) times the number of steps; a straight line gives 1 :cite:p:`janiak2024stable`.
+
+    Distances from the start [..., n_sizes] at evenly spaced α give slopes [...], without a unit.
+    """
     share = from_start / from_start[..., -1:]
     return np.diff(share, axis=-1).max(-1) * (share.shape[-1] - 1)
 
@@ -91,7 +103,8 @@ NOISE_FLOOR = 1e-6
 def exponent(sizes: np.ndarray, values: np.ndarray, kl: np.ndarray, n_points: int = 3) -> np.ndarray:
     """Slope of log value against log size over the smallest `n_points` sizes at which `kl` exceeds the noise floor.
 
-    NaN where fewer sizes are left. Of a smooth divergence it is 2, of the distance behind it 1.
+    With sizes [n_sizes], and values and `kl` [..., n_sizes], the slopes are [...]. NaN where fewer
+    sizes are left. Of a smooth divergence it is 2, of the distance behind it 1.
     """
     usable = kl > NOISE_FLOOR
     first = usable.argmax(-1)
@@ -119,7 +132,10 @@ def quadratic_kl(gram: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def excess_flatness(kl: np.ndarray, gram: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Measured over predicted KL at the same angle [..., n_sizes]: 1 for an exact quadratic, below 1 if flatter."""
+    """Measured over predicted KL at the same angle [..., n_sizes]: 1 for an exact quadratic, below 1 if flatter.
+
+    `kl` is [..., n_sizes] in nats; `gram` [..., 2, 2] and `degrees` [n_sizes] are as in `quadratic_kl`.
+    """
     predicted = quadratic_kl(gram, degrees)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(predicted > 0, kl / predicted, np.nan)
@@ -164,9 +180,20 @@ def find_thresholds(
         directions: [n_prompts, n_directions, d_model].
         level: a number, or one for each prompt [n_prompts].
         grid: increasing sizes, without 0; the last is the limit.
+        tolerance: largest error of a size that is asked for, in the unit of the grid.
 
     Raises:
         ActivationError: the effect is not finite somewhere, or the level or the tolerance is impossible.
+
+    Example:
+        >>> import plateaus_utils as pu
+        >>> base, directions = torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0, 1.0], [0.0, -1.0]]])
+        >>> def effect(points, prompts):  # the square of how far up a point lies
+        ...     return points[..., 1].clamp_min(0) ** 2
+        >>> options = {"level": 0.25, "grid": [15.0, 30.0, 45.0, 90.0], "tolerance": 0.1}
+        >>> found = pu.find_thresholds(effect, pu.sphere, base, directions, **options)
+        >>> found.size.round(decimals=0)
+        tensor([[30., nan]], dtype=torch.float64)
     """
     n, k = directions.shape[:2]
     level = torch.as_tensor(level, dtype=torch.float64)

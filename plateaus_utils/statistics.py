@@ -87,7 +87,7 @@ def _central(values: np.ndarray) -> tuple[float, float]:
 
 
 def censored_median(sizes: np.ndarray) -> float:
-    """Median of threshold sizes in which NaN means "beyond the limit"; infinite if half or more are censored.
+    """Median of threshold sizes of any shape in which NaN means "beyond the limit"; infinite if half or more are censored.
 
     With one common limit this is the Kaplan-Meier median :cite:p:`kaplan1958nonparametric`.
     """
@@ -95,7 +95,7 @@ def censored_median(sizes: np.ndarray) -> float:
 
 
 def median_difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Median over prompts of first − second; a censored value is infinite, and two censored ones are equal."""
+    """Median of first − second, both [n_prompts, ...]; a censored value is infinite, and two censored ones are equal."""
     first, second = (np.where(np.isnan(x), np.inf, x) for x in (first, second))
     with np.errstate(invalid="ignore"):
         difference = np.where(np.isinf(first) & np.isinf(second), 0.0, first - second)
@@ -105,7 +105,7 @@ def median_difference(first: np.ndarray, second: np.ndarray) -> float:
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     """Probability that a score from `positive` exceeds one from `negative`, ties counting half (Mann-Whitney).
 
-    NaN scores are censored sizes: they rank above every number and tie with each other.
+    The two are of any shape. NaN scores are censored sizes: they rank above every number and tie with each other.
     """
     scores = np.concatenate([positive.ravel(), negative.ravel()])
     ranks = stats.rankdata(np.where(np.isnan(scores), np.inf, scores))
@@ -122,7 +122,10 @@ def within_prompt_auroc(positive: np.ndarray, negative: np.ndarray) -> float:
 
 
 def paired_ratio(first: np.ndarray, second: np.ndarray) -> float:
-    """Median over prompts of first / second, each the median over a prompt's directions; censored sizes are infinite."""
+    """Median over prompts of first / second, each the median over a prompt's directions; censored sizes are infinite.
+
+    The sizes are [n_prompts, n_directions]; the two may differ in n_directions.
+    """
     first, second = (np.median(np.where(np.isnan(x), np.inf, x), axis=1) for x in (first, second))
     with np.errstate(invalid="ignore"):
         ratio = np.where(np.isinf(first) & np.isinf(second), 1.0, first / second)
@@ -130,7 +133,7 @@ def paired_ratio(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Rank correlation of all values; NaN counts as beyond every number."""
+    """Rank correlation of all values of two arrays of one shape; NaN counts as beyond every number."""
     first, second = (stats.rankdata(np.where(np.isnan(x), np.inf, x)) for x in (first.ravel(), second.ravel()))
     return float(np.corrcoef(first, second)[0, 1])
 
@@ -150,7 +153,10 @@ def split_half(values: np.ndarray) -> float:
 
 
 def bimodality(values: np.ndarray) -> float:
-    """BIC of one normal distribution minus that of a mixture of two: above zero, the mixture describes the values better."""
+    """BIC of one normal distribution minus that of a mixture of two, for values [n].
+
+    Above zero, the mixture describes the values better.
+    """
     column = values[:, None]
     one, two = (GaussianMixture(k, n_init=5, random_state=0).fit(column).bic(column) for k in (1, 2))
     return float(one - two)
@@ -177,12 +183,12 @@ def held_out_scores(positive: np.ndarray, negative: np.ndarray, documents: np.nd
 
 
 def ratio_of_means(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean of the first sample over mean of the second."""
+    """Mean of the first sample over mean of the second, each of any shape."""
     return float(first.mean() / second.mean())
 
 
 def mean_difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean of the first sample minus mean of the second."""
+    """Mean of the first sample minus mean of the second, each of any shape."""
     return float(np.mean(first) - np.mean(second))
 
 
@@ -192,13 +198,13 @@ def difference_of_medians(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Kolmogorov-Smirnov distance of two samples; NaN counts as beyond every number."""
+    """Kolmogorov-Smirnov distance of two samples of any shape; NaN counts as beyond every number."""
     first, second = (np.where(np.isnan(x), np.inf, x).ravel() for x in (first, second))
     return float(stats.ks_2samp(first, second).statistic)
 
 
 def proportion(successes: np.ndarray) -> Interval:
-    """Share of true values among independent prompts, with Wilson's interval :cite:p:`wilson1927probable`."""
+    """Share of true values [n_prompts] among independent prompts, with Wilson's interval :cite:p:`wilson1927probable`."""
     successes = np.asarray(successes, bool)
     interval = stats.binomtest(int(successes.sum()), successes.size).proportion_ci(LEVEL, method="wilson")
     return Interval(float(successes.mean()), float(interval.low), float(interval.high), successes.size)
@@ -265,12 +271,15 @@ def both_ways(sizes: xr.DataArray, kind: str) -> list[np.ndarray]:
 
 
 def even(forward: np.ndarray, backward: np.ndarray) -> float:
-    """Median over prompts of the mean of both ways: how sensitive the axis is."""
+    """Median over prompts of the mean of both ways [n_prompts, n_directions]: how sensitive the axis is."""
     return float(np.median(np.median((forward + backward) / 2, axis=1)))
 
 
 def odd(forward: np.ndarray, backward: np.ndarray) -> float:
-    """Median over prompts of half the difference, backward minus forward: how much sooner the forward side matters."""
+    """Median over prompts of half the difference, backward minus forward: how much sooner the forward side matters.
+
+    Both are threshold sizes [n_prompts, n_directions].
+    """
     with np.errstate(invalid="ignore"):
         half = np.where(np.isinf(forward) & np.isinf(backward), 0.0, (backward - forward) / 2)
     return float(np.median(np.median(half, axis=1)))
@@ -279,7 +288,10 @@ def odd(forward: np.ndarray, backward: np.ndarray) -> float:
 def half_way_auroc(
     curves: xr.DataArray, group: str, first: str, second: str, documents: np.ndarray, end: float = 90.0
 ) -> Interval:
-    """Probability that a curve of the member `first` reaches half of its own value at `end` later than one of `second`."""
+    """Probability that a curve of the member `first` reaches half of its own value at `end` later than one of `second`.
+
+    The curves are [prompt, `group`, direction, size], and `end` is in the unit of their sizes.
+    """
     half = []
     for member in (first, second):
         sizes, shares = relative(curves["size"].values, curves.sel({group: member}).values, end)
@@ -288,7 +300,11 @@ def half_way_auroc(
 
 
 def by_layer(sweep: xr.Dataset, documents: np.ndarray) -> tuple[dict[str, list[Interval]], dict[str, list[Interval]]]:
-    """Median threshold sizes and AUROC of both effects of the report, for each layer of a sweep."""
+    """Median threshold sizes and AUROC of both effects of the report, for each layer of a sweep.
+
+    The sweep holds threshold sizes: `plateau` over prompt, layer, base and direction, and `direction` over prompt, layer,
+    kind and direction. Each returned list has one interval for each layer.
+    """
     sizes: dict[str, list[Interval]] = {"real base": [], "Gaussian base": [], "real-other direction": []}
     separation: dict[str, list[Interval]] = {"plateau effect": [], "direction effect": []}
     options = {"documents": documents, "n_boot": 500}

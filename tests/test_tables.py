@@ -52,3 +52,15 @@ def test_agreement_compares_every_map_with_the_first():
     row = table.loc["local minimum, real-other corner"]
     assert row["coarse"].startswith("50%") and row["fine"].startswith("25%")
     assert row["fine agrees"] == "75%"
+
+
+def test_pages_show_whole_sentences_and_other_tables_stay_as_pandas_has_them():
+    sentence = "A sentence that is longer than the fifty characters after which pandas cuts a cell."
+    made = {
+        "explanations": tables.explanations([("a", sentence, "b")]),
+        "provenance": tables.provenance({"model": sentence}),
+        "columns": tables.columns_table({"a": {sentence: Interval(1.0, 0.5, 2.0, 9)}}).reset_index(),
+    }
+    for name, table in made.items():
+        assert sentence in table._repr_html_(), name
+    assert sentence not in pd.DataFrame({"a": [sentence]})._repr_html_()

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 from ..arguments import check_as_default, suggestion
 from ..errors import ParameterError
-from ..files import PROJECT, cache_folder
+from ..files import DATA, PROJECT, cache_folder
 
 SET_BY_DRIVER = ("profile", "results_dir")
 """Parameters that every notebook declares and that only the driver may set."""
@@ -114,7 +114,7 @@ def declared_parameters(path: Path) -> dict[str, Parameter]:
     return declared
 
 
-def load_profile(name: str, root: Path = PROJECT) -> dict[str, Any]:
+def load_profile(name: str, root: Path = DATA) -> dict[str, Any]:
     """The parameters in `profiles/NAME.yaml`."""
     known = sorted(path.stem for path in (root / "profiles").glob("*.yaml"))
     if name not in known:

@@ -12,12 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from .. import estimates
 from ..claims import FAILS, HOLDS, NOT_TESTED, OPEN
 from ..errors import BookError, PlateausError
 from ..files import PROJECT, replacing
+from .tables import Table
 
 FORMATS = {"°": ".1f", "%": ".1f", "% of the way": ".1f", "steps": ".1f", "latents": ".0f"}
 """Unit -> format of a part's numbers; others have two decimals."""
@@ -62,7 +61,7 @@ def counts(collected: Sequence[dict]) -> str:
     )
 
 
-def table(judged: Sequence[dict]) -> pd.DataFrame:
+def table(judged: Sequence[dict]) -> Table:
     """The parts of judged claims as a table of text, for a chapter."""
     rows = [
         {
@@ -77,7 +76,7 @@ def table(judged: Sequence[dict]) -> pd.DataFrame:
         for claim in judged
         for part in claim["parts"]
     ]
-    return pd.DataFrame(rows).set_index("claim").rename_axis(index=None, columns="claim")
+    return Table(rows).set_index("claim").rename_axis(index=None, columns="claim")
 
 
 def _band(low: float | None, high: float | None) -> str:

@@ -108,6 +108,14 @@ def prepare(
     Raises:
         ParameterError: an argument is of the wrong type or outside its range; nothing was loaded.
         ModelError, CorpusError, ActivationError: see `load_model`, `load_prompts` and `Gaussian.fit`.
+
+    Example:
+        >>> import tempfile
+        >>> import plateaus_utils as pu
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     setting = pu.prepare("tiny-random-gpt2", folder, corpus="lee", n_prompts=4, n_others=100, device="cpu")
+        >>> setting.base_activations.shape, setting.other_activations.shape
+        (torch.Size([4, 32]), torch.Size([100, 32]))
     """
     check(
         model=model,
