@@ -105,11 +105,10 @@ fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", 
 plotting.show(fig, "Histograms of threshold angles for five kinds of direction, and paired differences from real-other.")
 
 # %%
-straight_kinds = [str(kind) for kind in distances.kind.values]
-tables.comparison_table({
-    ("sphere",): statistics.compare(angles.threshold.sel(kind=main_kinds), "kind", "real-other", documents),
-    ("straight",): statistics.compare(distances.threshold.sel(kind=straight_kinds), "kind", "real-other", documents),
-})
+tables.comparison(angles.threshold.sel(kind=main_kinds), "kind", "real-other")
+
+# %%
+tables.comparison(distances.threshold, "kind", "real-other")
 
 # %% [markdown]
 # *difference* is real-other minus the row's kind, paired within prompts; *AUROC* the probability that the real-other size is the

@@ -92,8 +92,11 @@ fig = plotting.dots({"threshold angle (degrees)": medians["sphere"], "threshold 
 plotting.show(fig, "Medians and intervals of threshold sizes by kind of direction, two panels.")
 
 # %%
-tables.comparison_table({(mode,): statistics.compare_samples(kinds, "real-other", setting.documents)
-                         for mode, kinds in merged.items()})
+angle = findings.latent_sizes(sizes["sphere"], along["sphere"], main)
+tables.comparison(angle, "kind", "real-other")
+
+# %%
+tables.comparison(findings.latent_sizes(sizes["straight"], along["straight"], main), "kind", "real-other")
 
 # %% [markdown]
 # *difference* is real-other minus the row's kind, paired within prompts; *AUROC* the probability that the real-other size is the larger
@@ -172,7 +175,7 @@ fig = plotting.dots({"threshold angle (degrees)": part_medians})
 plotting.show(fig, "Medians and intervals of threshold angles of the parts of real-other directions.")
 
 # %%
-tables.comparison_table({("sphere",): statistics.compare_samples(part_values, "whole", few.documents)})
+tables.comparison(parts, "kind", "whole")
 
 # %% [markdown]
 # **Not an optimum among its own features?** The report expects that the real-other direction, though an optimum among random ones, is none
@@ -404,7 +407,6 @@ judge("(viii)", added=estimates.difference(sphere, "kind", "with 2 more", "rando
       auroc=estimates.auroc(sphere, "kind", "real", "with 2 more"))
 
 # %% tags=["hide-input"]
-angle = findings.latent_sizes(sizes["sphere"], along["sphere"], main)
 judge("(ix)", gain=estimates.difference(angle, "kind", "random", "active"),
       random=estimates.auroc(angle, "kind", "random", "active"),
       real=estimates.auroc(angle, "kind", "active", "real-other"))

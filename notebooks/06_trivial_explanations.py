@@ -192,8 +192,10 @@ plotting.show(fig, "Threshold angles and output entropies for eight kinds of bas
 # %%
 has_same = controls.present.sel(base="same token").values
 same_token = controls.threshold.sel(base=["real", "same token"])[has_same]
-tables.comparison_table({("all prompts",): statistics.compare(controls.threshold.drop_sel(base="same token"), "base", "real", documents),
-                         ("shared last token",): statistics.compare(same_token, "base", "real", documents[has_same])})
+tables.comparison(controls.threshold.drop_sel(base="same token"), "base", "real")
+
+# %%
+tables.comparison(same_token, "base", "real")
 
 # %% [markdown]
 # ## With a beginning-of-sequence token
@@ -207,7 +209,7 @@ with_bos = experiments.prepare_layers(
     n_prompts=n_prompts, n_others=n_others, seed=seed,
     prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
 bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
-tables.comparison_table({("other choice",): statistics.compare(bos, "kind", "random", with_bos.documents)})
+tables.comparison(bos, "kind", "random")
 
 # %% [markdown]
 # ## Norm, distance to the mean, token frequency

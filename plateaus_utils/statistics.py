@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
@@ -217,41 +216,6 @@ def chance_band(share: float, n: int) -> tuple[float, float]:
 
 
 # Comparisons of labelled results -------------------------------------------------------------------------------------
-
-
-def compare(sizes: xr.DataArray, group: str, reference: str, documents: np.ndarray) -> pd.DataFrame:
-    """Threshold sizes [prompt, `group`, direction] of each member of a group against one of them; see `compare_samples`."""
-    samples = {str(member): sizes.sel({group: member}).values for member in sizes[group].values}
-    return compare_samples(samples, reference, documents)
-
-
-def compare_samples(samples: dict[str, np.ndarray], reference: str, documents: np.ndarray) -> pd.DataFrame:
-    """Threshold sizes {kind: [n_prompts, n_directions]} of each kind against one of them.
-
-    Returns:
-        A row for each kind: median, median paired difference (reference minus kind, per prompt and direction), AUROC
-        (probability that the reference's size is the larger), each an `Interval`, and the share censored.
-    """
-    first = samples[reference]
-    rows = {}
-    for kind, values in samples.items():
-        same = kind == reference
-        rows[kind] = {
-            "median": bootstrap(censored_median, values, documents=documents),
-            "difference": None if same else bootstrap(median_difference, first, values, documents=documents),
-            "AUROC": None if same else bootstrap(auroc, first, values, documents=documents),
-            "censored": float(np.isnan(values).mean()) if len(values) else None,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def auroc_between(
-    curves: xr.DataArray, group: str, first: str, second: str, level: float, documents: np.ndarray
-) -> Interval:
-    """AUROC of the sizes at which curves [prompt, `group`, direction, size] of two members first reach `level`."""
-    sizes = curves["size"].values
-    crossings = (first_crossing(sizes, curves.sel({group: member}).values, level) for member in (first, second))
-    return bootstrap(auroc, *crossings, documents=documents, n_boot=500)
 
 
 def even_odd(sizes: xr.DataArray, kinds: Sequence[str], documents: np.ndarray) -> dict[str, tuple[Interval, Interval]]:

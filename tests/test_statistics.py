@@ -1,7 +1,6 @@
 """Intervals by simulation and textbook values; comparisons against loops over pairs."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
@@ -9,12 +8,9 @@ from plateaus_utils import statistics
 from plateaus_utils.statistics import (
     Interval,
     auroc,
-    auroc_between,
     bootstrap,
     censored_median,
     chance_band,
-    compare,
-    compare_samples,
     held_out_scores,
     ks_distance,
     median_difference,
@@ -60,7 +56,6 @@ def test_of_no_prompts_nothing_is_known():
     none = np.empty((0, 2))
     found = bootstrap(np.median, none, documents=np.empty(0))
     assert np.isnan([found.value, found.low, found.high]).all() and "unknown" in f"{found}"
-    assert compare_samples({"a": none, "b": none}, "a", np.empty(0)).censored.isna().all()
 
 
 def test_bootstrap_keeps_pairs_together(rng):
@@ -260,39 +255,6 @@ def test_held_out_scores_do_not_profit_from_having_seen_a_document(rng):
     signature = rng.normal(size=(2, 24, 30))
     positive, negative = (s[documents][:, None] + 0.01 * rng.normal(size=(96, 1, 30)) for s in signature)
     assert auroc(*held_out_scores(positive, negative, documents)) < 0.75
-
-
-@pytest.fixture
-def sizes(censored_pair):
-    first, second = censored_pair
-    return xr.DataArray(np.stack([first, second], 1), dims=("prompt", "base", "direction"), coords={"base": ["a", "b"]})
-
-
-def test_comparison_holds_the_statistics_of_each_member(sizes, censored_pair):
-    first, second = censored_pair
-    documents = np.repeat(np.arange(10), 3)
-    table = compare(sizes, "base", "a", documents)
-    assert list(table.index) == ["a", "b"] and isinstance(table, pd.DataFrame)
-    assert table.loc["a", "median"].value == censored_median(first)
-    assert table.loc["b", "median"] == bootstrap(censored_median, second, documents=documents)
-    assert table.loc["b", "difference"].value == median_difference(first, second)
-    assert table.loc["b", "AUROC"].value == auroc(first, second)
-    assert table.loc["a", "AUROC"] is None and table.loc["a", "difference"] is None
-    assert table["censored"].tolist() == [np.isnan(first).mean(), np.isnan(second).mean()]
-
-
-def test_auroc_between_curves_is_that_of_their_first_crossings(rng):
-    slopes = np.stack([rng.uniform(1, 2, (20, 3)), rng.uniform(0.2, 2, (20, 3))], 1)
-    grid = np.linspace(0, 1, 11)
-    curves = xr.DataArray(
-        slopes[..., None] * grid,
-        dims=("prompt", "kind", "direction", "size"),
-        coords={"kind": ["x", "y"], "size": grid},
-    )
-    crossing = np.where(slopes >= 0.5, 0.5 / slopes, NAN)
-    found = auroc_between(curves, "kind", "y", "x", 0.5, np.arange(20))
-    assert found.value == pytest.approx(auroc(crossing[:, 1], crossing[:, 0]))
-    assert found.low < found.value < found.high
 
 
 def test_even_and_odd_parts_of_an_axis_by_hand():

@@ -1,7 +1,9 @@
 import numpy as np
 import pandas as pd
+import pytest
 import xarray as xr
 
+from plateaus_utils import estimates
 from plateaus_utils.book import tables
 from plateaus_utils.results import code_hash, versions
 from plateaus_utils.statistics import Interval
@@ -13,21 +15,42 @@ def test_provenance_shows_settings_versions_and_code():
         assert text in page
 
 
-def test_comparisons_show_intervals_shares_and_blanks():
-    table = pd.DataFrame.from_dict(
-        {"real": {"median": Interval(42.6, 39.8, 45.6, 120), "difference": None, "censored": 0.25},
-         "naive": {"median": Interval(np.inf, 50.0, np.inf, 120), "difference": Interval(1.0, 0.5, 2.0, 120), "censored": 0.0}},
-        orient="index",
-    )  # fmt: skip
-    text = tables.comparison_table({("sphere", "targets"): table})
-    assert text.loc[("sphere / targets", "real")].tolist() == ["42.6 [39.8,\N{NO-BREAK SPACE}45.6]", "", "25%"]
-    censored = text.loc[("sphere / targets", "naive"), "median"]
-    assert censored.replace("\N{NO-BREAK SPACE}", " ") == "beyond the range [50.0, beyond the range]"
-    norms = table.map(lambda x: Interval(0.595, 0.575, 0.617, 120) if isinstance(x, Interval) else x)
-    text = tables.comparison_table({("straight",): norms.rename(columns={"difference": "AUROC"})})
-    assert text.loc[("straight", "naive")].str.replace("\N{NO-BREAK SPACE}", " ").tolist() == [
-        "0.59 [0.57, 0.62]"
-    ] * 2 + ["0%"]
+@pytest.fixture
+def sizes():
+    values = np.array(
+        [[[40.0, 42.0], [20.0, np.nan]], [[44.0, 41.0], [np.nan, np.nan]], [[45.0, 43.0], [21.0, np.nan]]]
+    )
+    return xr.DataArray(
+        values,
+        dims=("prompt", "base", "direction"),
+        coords={"base": ["real", "naive"], "document": ("prompt", [0, 1, 2])},
+    )
+
+
+def test_comparison_shows_intervals_shares_and_blanks(sizes):
+    table = tables.comparison(sizes, "base", "real")
+    assert table.index.tolist() == ["real", "naive"]
+    assert table.columns.tolist() == ["median", "real minus it", "AUROC, real above it", "censored"]
+    assert table.loc["real"].tolist() == [estimates.text(estimates.median(sizes).sel(base="real"), ".1f"), "", "", "0%"]
+    assert table.loc["naive", "censored"] == "67%" and table.loc["naive", "median"].startswith("beyond the range [")
+    apart = estimates.auroc(sizes, "base", "real", "naive")
+    assert table.loc["naive", "AUROC, real above it"] == estimates.text(apart)
+
+
+def test_comparison_of_no_prompts_is_blank_or_unknown(sizes):
+    table = tables.comparison(sizes.isel(prompt=[]), "base", "real")
+    assert table["censored"].tolist() == ["", ""] and table["median"].str.startswith("unknown").all()
+
+
+def test_columns_have_decimals_by_their_largest_value():
+    def column(*values):
+        parts = dict.fromkeys(("value", "low", "high"), ("kind", list(values)))
+        return xr.Dataset(parts, coords={"kind": list("ab")})
+
+    table = tables.columns({"large": column(9.0, 12.0), "small": column(0.5, 1.25)})
+    table = table.map(lambda cell: cell.replace("\N{NO-BREAK SPACE}", " "))
+    assert table["large"].tolist() == ["9.0 [9.0, 9.0]", "12.0 [12.0, 12.0]"]
+    assert table["small"].tolist() == ["0.50 [0.50, 0.50]", "1.25 [1.25, 1.25]"]
 
 
 def test_sizes_have_decimals_by_column_and_blanks_where_there_is_none():

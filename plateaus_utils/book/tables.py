@@ -32,22 +32,6 @@ def size_format(sizes: Iterable[Interval]) -> str:
     return ".1f" if max(size.value for size in sizes) >= 10 else ".2f"
 
 
-def comparison_table(comparisons: dict[tuple[str, ...], pd.DataFrame]) -> Table:
-    """Several comparisons (see `statistics.compare_samples`) as one table of text, for a page."""
-
-    def text(value, spec: str) -> str:
-        return f"{value:{spec}}" if isinstance(value, Interval) else "" if pd.isna(value) else f"{value:.0%}"
-
-    found = {}
-    for key, table in comparisons.items():
-        size = size_format(table["median"])
-        columns = {
-            name: [text(x, ".2f" if name == "AUROC" else size) for x in values] for name, values in table.items()
-        }
-        found[" / ".join(key)] = Table(columns, index=table.index)
-    return pd.concat(found)
-
-
 def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = None) -> Table:
     """Estimates over one and the same dimension, each a column of text under its name; shares in percent.
 
@@ -64,7 +48,8 @@ def _column(column: xr.Dataset | xr.DataArray, spec: str | None) -> pd.Series:
     (dim,) = column.dims
     rows = column[dim].values
     if isinstance(column, xr.DataArray):
-        return pd.Series({str(row): f"{float(column.sel({dim: row})):.0%}" for row in rows})
+        shares = {str(row): float(column.sel({dim: row})) for row in rows}
+        return pd.Series({row: "" if np.isnan(share) else f"{share:.0%}" for row, share in shares.items()})
     spec = spec or (".1f" if float(column.value.max()) >= 10 else ".2f")
     return pd.Series({str(row): estimates.text(column.sel({dim: row}), spec) for row in rows})
 
