@@ -32,8 +32,8 @@ def measure(
         points: [n_prompts, n_points, d_model], or [n_prompts, n_points, n_positions, d_model] for several
             patched positions.
         references: [n_prompts, n_references, ...] what the points are compared with; the clean activation by
-            default. They run in the same batches as the points, so that rounding is shared; or else what they gave before,
-            for effects far above rounding.
+            default. They run in the same batches as the points, so that rounding is shared; or a
+            precomputed Readout, for effects far above rounding.
         names: keys of EFFECTS.
 
     Returns:

@@ -26,7 +26,7 @@ def straight(base: torch.Tensor, direction: torch.Tensor, alpha: torch.Tensor) -
         [..., n_sizes, d_model].
 
     Raises:
-        ActivationError: the direction is zero, or something is not finite.
+        ActivationError: the base or the direction is zero, or something is not finite.
 
     Example:
         >>> import plateaus_utils as pu
@@ -35,6 +35,7 @@ def straight(base: torch.Tensor, direction: torch.Tensor, alpha: torch.Tensor) -
                 [2., 1.],
                 [2., 2.]])
     """
+    _require_length(base)
     return absolute(base, direction, alpha * base.norm(dim=-1, keepdim=True))
 
 
@@ -57,7 +58,7 @@ def sphere(base: torch.Tensor, direction: torch.Tensor, degrees: torch.Tensor) -
         [..., n_sizes, d_model], all with the norm of the base.
 
     Raises:
-        ActivationError: the direction is zero or parallel to the base, or something is not finite.
+        ActivationError: the base or the direction is zero, they are parallel, or something is not finite.
 
     Example:
         >>> import plateaus_utils as pu
@@ -67,6 +68,7 @@ def sphere(base: torch.Tensor, direction: torch.Tensor, degrees: torch.Tensor) -
                 [0., 2.]])
     """
     _require_finite(base)
+    _require_length(base)
     norm = base.norm(dim=-1, keepdim=True)
     radial = base / norm
     unit = _unit(direction, "The direction has zero length; it names nowhere to go.")
@@ -121,6 +123,11 @@ def _unit(direction: torch.Tensor, message: str) -> torch.Tensor:
     if (length == 0).any():
         raise ActivationError(message)
     return direction / length
+
+
+def _require_length(base: torch.Tensor) -> None:
+    if (base == 0).all(-1).any():
+        raise ActivationError("The base has zero length, so sizes in units of it mean nothing; use absolute mode.")
 
 
 def _require_finite(*vectors: torch.Tensor) -> None:

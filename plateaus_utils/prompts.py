@@ -24,7 +24,7 @@ from .errors import CorpusError
 BASE_SHARE = 0.4
 """Share of the documents whose sequences may become bases."""
 STREAM_MARGIN = 4
-"""Of a stream, documents are read until each pool holds this many times the sequences asked for."""
+"""Oversampling factor for streamed corpora: sequences read into each pool, for each one asked for."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,11 @@ def _fill_pools(
                 pool.append((index, sequence))
         if streamed and all(len(p) >= STREAM_MARGIN * n for p, n in zip(pools, wanted, strict=True)):
             break
+    if seen and index == 0:
+        raise CorpusError(
+            f"The corpus '{corpus}' holds 1 document; a base and its targets come from different ones, so give at least two "
+            "(in a text file, blank lines separate documents)."
+        )
     return pools
 
 
@@ -173,11 +178,7 @@ def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) 
     columns = set(next(iter(dataset), {}))
     if "input_ids" in columns:
         for row in dataset:
-            if max(row["input_ids"], default=0) >= len(tokenizer):
-                raise CorpusError(
-                    f"The corpus is tokenized for another model: it holds the id {max(row['input_ids'])}, but the "
-                    f"tokenizer has {len(tokenizer)} tokens; use a corpus of text."
-                )
+            _require_ids(row["input_ids"], len(tokenizer))
             is_text = itertools.groupby(row["input_ids"], lambda token: token != tokenizer.eos_token_id)
             yield from (list(group) for keep, group in is_text if keep)
     elif "text" in columns:
@@ -191,6 +192,20 @@ def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) 
         raise CorpusError(
             "The corpus has no 'text' and no 'input_ids' column"
             + (f", only {', '.join(sorted(columns))}." if columns else ": it is empty.")
+        )
+
+
+def _require_ids(ids: object, n_tokens: int) -> None:
+    """Refuse a row of `input_ids` that is no list of token ids of this tokenizer."""
+    if not isinstance(ids, list) or not all(type(token) is int and token >= 0 for token in ids):
+        raise CorpusError(
+            "The column 'input_ids' of the corpus must hold lists of whole numbers from 0 up, one for each document; give "
+            "token ids, or a column 'text'."
+        )
+    if max(ids, default=0) >= n_tokens:
+        raise CorpusError(
+            f"The corpus is tokenized for another model: it holds the id {max(ids)}, but the tokenizer has {n_tokens} "
+            "tokens; use a corpus of text."
         )
 
 
@@ -224,15 +239,24 @@ def open_corpus(corpus: str) -> datasets.Dataset | datasets.IterableDataset:
         ) from error
 
 
+SUFFIXES = ("", ".txt", ".md", ".jsonl", ".parquet")
+"""Kinds of file that hold documents, in small or capital letters; others, such as tables or HTML, are no prose."""
+
+
 def _local_file(path: Path) -> datasets.Dataset:
     """A text file with blank lines between documents, or a .jsonl or .parquet file with one row per document."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise CorpusError(
+            f"The file {path.name} is of a kind ({suffix}) that is not read as prose; give .txt, .md, .jsonl or .parquet."
+        )
     try:
-        if path.suffix == ".parquet":
+        if suffix == ".parquet":
             return datasets.Dataset.from_parquet(str(path))
         text = path.read_text(encoding="utf-8")
         if not text.strip() or "\0" in text:
             raise CorpusError(f"The file {path.name} is {'binary' if text.strip() else 'empty'}; give UTF-8 text.")
-        if path.suffix == ".jsonl":
+        if suffix == ".jsonl":
             return datasets.Dataset.from_json(str(path))
         return datasets.Dataset.from_dict(
             {"text": [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]}

@@ -193,3 +193,10 @@ def test_end_of_zero_length_has_no_direction_to_turn_from(bases, vectors, refuse
     with refused(ActivationError, "zero length"):
         slerp_pair(bases, vectors, torch.ones(1))
     assert (linear_pair(bases, vectors, torch.ones(1))[4] == 0).all()
+
+
+@pytest.mark.parametrize("path", [straight, sphere])
+def test_base_of_zero_length_has_no_unit(path, bases, vectors, refused):
+    bases[4] = 0
+    with refused(ActivationError, "The base has zero length"):
+        path(bases, vectors, torch.ones(1))
