@@ -19,9 +19,10 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import tokenizers
 import torch
 
-from plateaus_utils import embedded, experiments, models, results
+from plateaus_utils import embedded, experiments, results
 from plateaus_utils.book import chapters, site
 from plateaus_utils.experiments import plateaus
 from plateaus_utils.files import PROJECT
@@ -126,7 +127,7 @@ def make_wheel(shared: Path) -> None:
     writer.add_head_count_kv(2)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(d // 4)
-    alphabet = sorted(models.tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, "ab", "<|endoftext|>"]
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")

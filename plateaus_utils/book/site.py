@@ -1,5 +1,6 @@
 """Build the site from the executed chapters, strictly, and check that its pages are fit to be published."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -34,7 +35,7 @@ def build_site(root: Path = PROJECT) -> Path:
     shutil.rmtree(stage, ignore_errors=True)
     command = [Path(sys.executable).with_name("jb"), "build", root, "--path-output", stage]
     strict = ["--all", "-W", "--keep-going", "-n"]
-    returncode, printed = _run_group([*command, *strict], root)
+    returncode, printed = _run([*command, *strict], root)
     if returncode:
         raise BookError(f"The site was not built:\n{_warnings(printed)}")
     pages = stage / "_build" / "html"
@@ -46,17 +47,26 @@ def build_site(root: Path = PROJECT) -> Path:
     return site
 
 
-def _run_group(command: list[str | Path], cwd: Path) -> tuple[int, str]:
-    """Exit status and output of a command; if this process is stopped meanwhile, so is all that the command started."""
+def _run(command: list[str | Path], cwd: Path) -> tuple[int, str]:
+    """Exit status and output of a command that does not outlive this process, however this process ends."""
     with subprocess.Popen(
-        command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent
     ) as running:
         try:
             printed = running.communicate()[0]
         except BaseException:
-            os.killpg(running.pid, signal.SIGKILL)
+            running.kill()
             raise
     return running.returncode, printed
+
+
+PR_SET_PDEATHSIG = 1
+"""Linux's prctl option: the signal that a process gets when its parent has died."""
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def vendor_mathjax(root: Path = PROJECT) -> None:
