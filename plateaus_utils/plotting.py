@@ -91,6 +91,11 @@ def show(figure: Figure, alt: str) -> None:
     display(figure, metadata={"image/png": {"alt": alt}})
 
 
+def literal(token: str) -> str:
+    """A token's text between quotes, for a figure: dollar signs, which matplotlib would read as mathematics, are escaped."""
+    return repr(token).replace("$", r"\$")
+
+
 def panels(
     rows: int = 1, columns: int = 1, width: float = 7.2, height: float = 2.9, **options
 ) -> tuple[Figure, np.ndarray]:
@@ -241,7 +246,7 @@ def token_curve(
     axes[0, 0].set(ylabel=LABELS["kl"])
     axes[1, 0].set_prop_cycle(SERIES)
     for token, values in probabilities.items():
-        axes[1, 0].plot(sizes, values, label=repr(token))
+        axes[1, 0].plot(sizes, values, label=literal(token))
     axes[1, 0].set(xlabel=AXIS[unit], ylabel="probability", ylim=(0, None))
     axes[1, 0].legend(fontsize=8, ncols=2, title="next token", title_fontsize=8)
     if np.isfinite(threshold):
@@ -269,7 +274,7 @@ def walk(
         curve.axvline(threshold, color=COLORS["orange"], linewidth=1.2, linestyle="--")
     curve.set(xlabel=AXIS[unit], ylabel=LABELS["kl"], ylim=(0, None))
     names, values = zip(*tokens, strict=True)
-    bars.barh([repr(name) for name in names], values, color=COLORS["blue"])
+    bars.barh([literal(name) for name in names], values, color=COLORS["blue"])
     bars.invert_yaxis()
     bars.set(xlabel="probability", xlim=(0, 1))
     return figure
