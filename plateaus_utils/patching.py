@@ -240,11 +240,11 @@ def _attention(
 ) -> torch.Tensor:
     """Causal attention of rows over a prefix that groups of consecutive rows share, and over themselves.
 
-    Shapes: query [rows, n_heads, r, d_head]; key, value [rows, n_kv_heads, r, d_head]; each prefix tensor
-    [n_prompts, n_kv_heads, p, d_head] with rows a multiple of n_prompts. Returns [rows, r, n_heads, d_head].
+    Shapes: query [rows, n_heads, r, d_head]; key [rows, n_kv_heads, r, d_head]; value [rows, n_kv_heads, r, d_value]; prefix
+    tensors [n_prompts, n_kv_heads, p, ...] with rows a multiple of n_prompts. Returns [rows, r, n_heads, d_value].
     """
     rows, n_heads, r, d_head = query.shape
-    n_kv = key.shape[1]
+    n_kv, d_value = key.shape[1], value.shape[-1]
     shared = n_heads // n_kv
     query = query.reshape(rows, n_kv, shared * r, d_head)
     scores = [query @ key.transpose(-1, -2)]
@@ -267,9 +267,9 @@ def _attention(
     out = weights[..., -r:] @ value
     if prefix is not None:
         past = weights[..., :p].view(n_prompts, -1, n_kv, shared * r, p).transpose(1, 2).flatten(2, 3)
-        past = (past @ prefix[1]).view(n_prompts, n_kv, -1, shared * r, d_head).transpose(1, 2)
+        past = (past @ prefix[1]).view(n_prompts, n_kv, -1, shared * r, d_value).transpose(1, 2)
         out = out + past.reshape(out.shape)
-    return out.view(rows, n_heads, r, d_head).transpose(1, 2)
+    return out.view(rows, n_heads, r, d_value).transpose(1, 2)
 
 
 def _hidden_keys(r: int, n_keys: int, window: int | None, device: torch.device) -> torch.Tensor | None:

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import transformers
+from conftest import GATED, SHAPE
 
-from plateaus_utils import patching
+from plateaus_utils import embedded, models, patching
 from plateaus_utils.effects import kl_divergence
 from plateaus_utils.errors import ActivationError, ModelError
 from plateaus_utils.models import load_model
@@ -346,3 +348,67 @@ def test_embedded_model_continues_with_several_places_patched(smollm, sentences)
             logits = suffix(points).logits.log_softmax(-1)
         expected = whole_pass(smollm, sentences, smollm.default_hook, positions, points)[0].log_softmax(-1)
         assert (logits - expected).abs().max() <= 1e-3
+
+
+# Further architectures, each once: the engine against transformers' own forward pass -----------------------------------
+
+EXPERTS = {"num_local_experts": 4}
+LATENT = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8}
+ROUTED = {"moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1}
+OLD = {"vocab_size": 257, "initializer_range": 0.2}
+FURTHER = {
+    "mixtral": transformers.MixtralConfig(**GATED, **EXPERTS),
+    "qwen2-moe": transformers.Qwen2MoeConfig(
+        **GATED, moe_intermediate_size=16, shared_expert_intermediate_size=32, num_experts=4
+    ),
+    "deepseek-v3": transformers.DeepseekV3Config(
+        **SHAPE, **LATENT, **ROUTED, intermediate_size=64, num_key_value_heads=4, first_k_dense_replace=1
+    ),
+    "gpt-j": transformers.GPTJConfig(**OLD, n_positions=128, n_embd=32, n_layer=4, n_head=4, rotary_dim=4),
+    "gpt-neo": transformers.GPTNeoConfig(
+        **OLD, hidden_size=32, num_layers=4, num_heads=4, window_size=6, attention_types=[[["global", "local"], 2]]
+    ),
+    "mpt": transformers.MptConfig(**OLD, d_model=32, n_layers=4, n_heads=4, max_seq_len=128),
+    "falcon": transformers.FalconConfig(**OLD, hidden_size=32, num_hidden_layers=4, num_attention_heads=4),
+    "phi": transformers.PhiConfig(**SHAPE, intermediate_size=64),
+    "phi3": transformers.Phi3Config(**GATED, pad_token_id=0),
+    "stablelm": transformers.StableLmConfig(**GATED),
+    "starcoder2": transformers.Starcoder2Config(**GATED),
+    "olmo": transformers.OlmoConfig(**GATED),
+    "olmo2": transformers.Olmo2Config(**GATED),
+    "gemma": transformers.GemmaConfig(**GATED, head_dim=8),
+    "granite": transformers.GraniteConfig(**GATED),
+    "smollm3": transformers.SmolLM3Config(**GATED, pad_token_id=0),
+}
+
+
+def tiny_folder(config, folder):
+    config.bos_token_id = config.eos_token_id = 256
+    network = transformers.AutoModelForCausalLM.from_config(config)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    network.save_pretrained(folder)
+    embedded.byte_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_engine_continues_further_architectures_as_transformers_does(name, tmp_path, tokens):
+    folder = tiny_folder(FURTHER[name], tmp_path)
+    model = models.load_model(folder, device="cpu")
+    suffix = Suffix(model, tokens, model.default_hook)  # which compares patched points with the bridge
+    with torch.no_grad():
+        plain = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()(tokens).logits[:, -1]
+        ours = suffix(suffix.base.unsqueeze(1)).logits[:, 0]
+    torch.testing.assert_close(ours.log_softmax(-1), plain.log_softmax(-1), rtol=0, atol=5e-5)
+
+
+def test_attention_in_chunks_is_refused_at_the_length_where_it_differs(tmp_path, refused):
+    config = transformers.Llama4TextConfig(
+        **GATED, head_dim=8, intermediate_size_mlp=64, num_local_experts=2, attention_chunk_size=16, pad_token_id=0
+    )
+    model = models.load_model(tiny_folder(config, tmp_path), device="cpu")
+    short, long = (torch.randint(0, 256, (2, length)) for length in (12, 100))
+    Suffix(model, short, model.default_hook)
+    with refused(ModelError, "at 100 tokens"):
+        Suffix(model, long, model.default_hook)
