@@ -51,6 +51,9 @@ class Judge:
         folder: the results of the run.
         made_by: everything that determines the numbers; its hash is the claims' key.
         withheld: why estimates of this run say nothing about its claims, if so; they are then kept as not tested.
+
+    Attributes:
+        judged: each with statement, source, published value, ours with interval, unit and sample size, verdict, and all parts.
     """
 
     def __init__(self, model: str, folder: Path, made_by: dict, withheld: str | None = None):
@@ -58,15 +61,12 @@ class Judge:
         self.key = _checksum(made_by)
         self.judged: list[dict] = []
 
-    def __call__(self, claim: str, withheld: str | None = None, **estimates: xr.Dataset) -> dict:
-        """Judge a claim, and those that repeat it, by one estimate for each part that the registry names.
+    def __call__(self, claim: str, withheld: str | None = None, **estimates: xr.Dataset) -> None:
+        """Judge a claim, and those that repeat it, by one estimate for each part that the registry names; see `judged`.
 
         Args:
             withheld: why these estimates say nothing about this claim, if so.
             estimates: part -> a single estimate, see `plateaus_utils.estimates`; its attribute `of` is added to the name.
-
-        Returns:
-            Statement, source, published value, ours with interval, unit and sample size, verdict, and all parts.
 
         Raises:
             ParameterError: the registry has no such claim, parts are missing or too many, or an estimate is not a single one.
@@ -84,7 +84,6 @@ class Judge:
                 judged |= {"verdict": NOT_TESTED, "reason": reason, "prompts_needed": None}
             self.judged.append(judged)
             store(self.folder, judged | {"key": self.key})
-        return next(found for found in self.judged if found["id"] == claim)
 
     @staticmethod
     def _repeated(claim: str) -> Iterable[str]:
