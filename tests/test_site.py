@@ -16,6 +16,7 @@ from conftest import refuse
 from playwright.sync_api import Browser, Page
 from pypdf import PdfReader
 
+from plateaus_utils.book import parameters
 from plateaus_utils.book.parameters import toc_pages
 from plateaus_utils.book.pdf import print_pages
 from plateaus_utils.book.site import pages_of, site_problems
@@ -204,11 +205,11 @@ def reader(tmp_path_factory):
 def test_downloaded_notebook_runs_at_smoke_size(name, reader):
     stem = Path(name).stem
     (offered,) = (SITE / "_downloads").rglob(f"{stem}.ipynb")
-    command = [sys.executable, "-m", "papermill", offered, f"{stem}.ipynb", "-f", PROJECT / "profiles" / "smoke.yaml"]
-    run = subprocess.run(
-        [*command, "-p", "results_dir", reader / "results", "-k", "python3"],
-        cwd=reader, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    declared = parameters.declared_parameters(PROJECT / "notebooks" / f"{stem}.py")
+    given = {name: value for name, value in parameters.load_profile("smoke").items() if name in declared}
+    given["results_dir"] = str(reader / "results")
+    command = [sys.executable, "-m", "papermill", offered, f"{stem}.ipynb", "-k", "python3", "-y", json.dumps(given)]
+    run = subprocess.run(command, cwd=reader, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     cells = json.loads((reader / f"{stem}.ipynb").read_text())["cells"]
     assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
