@@ -106,16 +106,22 @@ class Judge:
             ParameterError: nothing decides this statement, it repeats another one, numbers are missing or too many, or an
                 estimate is not a single one.
         """
-        if name in registry() and "same_as" in registry()[name]:
-            raise ParameterError(f"{name} repeats {registry()[name]['same_as']}; judge that one.")
-        decides = estimand(name)
-        wanted = registry()[name].get("secondary", {})
+        wanted = registry().get(name, {}).get("secondary", {})
         if set(wanted) != set(secondary):
             raise ParameterError(
                 f"The secondary numbers of {name} are {', '.join(wanted) or 'none'}; given were "
                 f"{', '.join(secondary) or 'none'}."
             )
-        claim = evaluate(name, decides, sample, secondary, self.available)
+        self._keep(name, sample, secondary, withheld)
+
+    def alone(self, name: str, sample: xr.DataArray) -> None:
+        """Judge a statement without its secondary numbers: for other models beside the one that the book is about."""
+        self._keep(name, sample, {}, None)
+
+    def _keep(self, name: str, sample: xr.DataArray, secondary: dict[str, xr.Dataset], withheld: str | None) -> None:
+        if name in registry() and "same_as" in registry()[name]:
+            raise ParameterError(f"{name} repeats {registry()[name]['same_as']}; judge that one.")
+        claim = evaluate(name, estimand(name), sample, secondary, self.available)
         if reason := withheld or self.withheld:
             claim |= {"verdict": NOT_TESTED, "reason": reason, "documents_needed": None}
         self.judged.append(claim)

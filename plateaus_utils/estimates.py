@@ -144,6 +144,14 @@ def document_mean(sample: xr.DataArray, level: float = statistics.LEVEL) -> xr.D
     return xr.Dataset(found, attrs={"unit": sample.attrs.get("unit", "")})
 
 
+def by_corpus(sample: xr.DataArray) -> xr.Dataset:
+    """`document_mean` of the documents of each corpus [corpus]; a document's name starts with its corpus and a slash."""
+    corpora = np.array([str(document).rpartition("/")[0] for document in sample.document.values])
+    names = [str(name) for name in np.unique(corpora)]
+    found = [document_mean(sample[corpora == name]) for name in names]
+    return xr.concat(found, xr.Variable("corpus", names), combine_attrs="override")
+
+
 # Members of a dimension against others ------------------------------------------------------------------------------
 
 
