@@ -33,7 +33,7 @@ from plateaus_utils.book import tables
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -48,7 +48,7 @@ dtype: str = "float32"  # floating-point type of the model
 # ## Model and prompts
 #
 # `prepare` loads the model, cuts the corpus into sequences of equal length, and collects the residual stream at the hook
-# for each. Bases (perturbed) and others (targets) come from different documents.
+# for each. Bases are perturbed, others give the targets; the targets of a base come from other documents than its own.
 
 # %%
 arguments.check_injected(In)
@@ -76,7 +76,7 @@ glue("one_sentence",
 
 # %% [markdown]
 # The {glue:text}`n_bases` bases come from {glue:text}`n_documents` documents, the {glue:text}`n_others_used` other
-# activations from the remaining ones. No sequence crosses a document or occurs twice. Unless the parameter says so, no
+# activations from the rest of all documents. No sequence crosses a document or occurs twice. Unless the parameter says so, no
 # beginning-of-sequence token is added, as in the report {cite:p}`heimersheim2024plateaus`. A few bases, chosen at random:
 
 # %%

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from .activations import Gaussian, isotropic
+from .errors import ActivationError
+from .prompts import elsewhere
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,37 @@ class Draws:
         )
 
 
-def draw(bases: torch.Tensor, others: torch.Tensor, gaussian: Gaussian, k: int, rng: torch.Generator) -> Draws:
-    """Draw k targets of each sort for every base [n, d_model]; real ones are `others`, none twice for one base.
+def draw(
+    bases: torch.Tensor,
+    others: torch.Tensor,
+    gaussian: Gaussian,
+    k: int,
+    rng: torch.Generator,
+    base_documents: np.ndarray,
+    other_documents: np.ndarray,
+) -> Draws:
+    """Draw k targets of each sort for every base [n, d_model].
 
-    An activation with the base's own norm is passed over as a real target: at the input of the first block it is the same
+    Real ones are `others` [n_others, d_model], without replacement per base, and never from the base's own document. An
+    activation with the base's own norm is passed over as a real target: at the input of the first block it is the same
     token's embedding, the base itself, and leads nowhere.
+
+    Args:
+        base_documents, other_documents: [n] and [n_others], the document of each.
+
+    Raises:
+        ActivationError: fewer than 2k others remain for a base.
     """
     n, d = bases.shape
     norms, own = others.norm(dim=-1), bases.norm(dim=-1, keepdim=True)
-    distinct = (norms - own).abs() > 1e-5 * own
+    allowed = elsewhere(base_documents, other_documents) & ((norms - own).abs() > 1e-5 * own)
+    if (fewest := int(allowed.sum(1).min())) < 2 * k:
+        raise ActivationError(
+            f"A base has {fewest} other activations from other documents, but {2 * k} are drawn for each; ask for more "
+            "others, or use a corpus of more documents."
+        )
     orders = (torch.randperm(len(others), generator=rng) for _ in range(n))
-    chosen = torch.stack([order[keep[order]][: 2 * k] for order, keep in zip(orders, distinct, strict=True)])
+    chosen = torch.stack([order[keep[order]][: 2 * k] for order, keep in zip(orders, allowed, strict=True)])
     samples = gaussian.sample(2 * n * k, rng).view(2, n, k, d)
     naive = isotropic(bases[:, None].expand(n, k, d), rng)
     return Draws(

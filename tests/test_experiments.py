@@ -56,7 +56,7 @@ def test_setting_holds_activations_of_its_own_prompts(setting, small):
     torch.testing.assert_close(
         setting.other_activations, collect(setting.model, setting.others.tokens, "blocks.1.hook_resid_pre")
     )
-    assert not set(setting.documents) & set(setting.others.documents)
+    assert len(set(setting.documents)) == setting.n_prompts
     torch.testing.assert_close(setting.gaussian.mean.float(), setting.other_activations.mean(0))
 
 
@@ -149,14 +149,37 @@ def test_permuted_scores_come_from_real_ones(setting):
 
 
 def test_base_of_the_same_token_comes_from_a_prompt_that_ends_in_it(setting):
-    last = {int(t) for t in setting.others.tokens[:, -1]}
     found = base_points(setting, "same token")
-    for i, token in enumerate(setting.bases.tokens[:, -1]):
-        if int(token) in last:
-            nearest = distances(found[i : i + 1], setting.other_activations).argmin()
-            assert setting.others.tokens[nearest, -1] == token
+    for i, ends in enumerate(ends_in_the_same_token(setting)):
+        if ends:
+            nearest = int(distances(found[i : i + 1], setting.other_activations).argmin())
+            assert nearest in ends
         else:
             assert torch.equal(found[i], setting.base_activations[i])
+
+
+def ends_in_the_same_token(setting):
+    """For each base the others of other documents whose prompts end in its last token."""
+    pairs = list(zip(setting.others.documents, setting.others.tokens[:, -1].tolist(), strict=True))
+    return [
+        [j for j, (document, last) in enumerate(pairs) if last == token and document != own]
+        for own, token in zip(setting.documents, setting.bases.tokens[:, -1].tolist(), strict=True)
+    ]
+
+
+def test_no_base_meets_an_other_of_its_own_document(setting):
+    """Bases and swaps made of one real activation: every one is found among others of other documents."""
+    for seed in range(5):
+        other = dataclasses.replace(setting, seed=seed)
+        foreign = base_points(other, "foreign")
+        for i, own in enumerate(setting.documents):
+            nearest = int(distances(foreign[i : i + 1], setting.other_activations).argmin())
+            assert setting.others.documents[nearest] != own
+            for k in (1, 2, 8):
+                assert own not in setting.others.documents[other.draws(k).real_index[i]]
+    rng = torch.Generator().manual_seed(0)
+    for index in (setting.some_others(3, rng), setting.some_others(200, rng, replacement=True)):
+        assert all(own not in setting.others.documents[row] for own, row in zip(setting.documents, index, strict=True))
 
 
 def test_kinds_of_base_are_the_same_whenever_they_are_asked_for(setting):
@@ -470,8 +493,7 @@ def test_arrival_angle_is_the_angle_between_base_and_target(setting):
 
 def test_pairs_of_the_same_last_token_say_which_prompts_have_one(setting):
     found, have = sensitive.same_token_pairs(setting)
-    last = set(setting.others.tokens[:, -1].tolist())
-    assert have.tolist() == [int(t) in last for t in setting.bases.tokens[:, -1]]
+    assert have.tolist() == [bool(ends) for ends in ends_in_the_same_token(setting)]
     assert found.from_start.shape == (10, 1, 2, 50)
 
 
@@ -536,8 +558,7 @@ def test_control_of_the_same_token_is_present_where_another_prompt_ends_in_it(se
         elsewhere, others=setting.others[kept], other_activations=setting.other_activations[kept]
     )
     present = explanations.base_controls(alone).present
-    last = {int(t) for t in alone.others.tokens[:, -1]}
-    assert present.sel(base="same token").values.tolist() == [int(t) in last for t in alone.bases.tokens[:, -1]]
+    assert present.sel(base="same token").values.tolist() == [bool(ends) for ends in ends_in_the_same_token(alone)]
     assert not present.sel(base="same token")[0] and present.drop_sel(base="same token").values.all()
 
 
@@ -561,8 +582,7 @@ def test_natural_variation_measures_the_swap_it_makes(setting):
     np.testing.assert_allclose(any_.distance, (swapped - base).norm(dim=-1) / base.norm(dim=-1), rtol=1e-4)
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     np.testing.assert_allclose(any_.kl, measure(suffix, swapped)["kl"], rtol=1e-3, atol=1e-6)
-    last = setting.others.tokens[:, -1]
-    counts = [min(3, int((last == token).sum())) for token in setting.bases.tokens[:, -1]]
+    counts = [min(3, len(ends)) for ends in ends_in_the_same_token(setting)]
     assert found.kl.sel(sort="same token").notnull().sum("swap").values.tolist() == counts
 
 

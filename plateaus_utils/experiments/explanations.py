@@ -13,7 +13,7 @@ from ..effects import measure
 from ..models import describe, untrained
 from ..patching import Suffix
 from .measuring import curves, in_chunks, threshold_sizes
-from .setting import BASES, Setting, base_points
+from .setting import BASES, Setting, base_points, ends_alike
 
 N_SHRUNK = 4000
 """Activations behind a Gaussian away from the default layer, whose covariance is shrunk."""
@@ -64,20 +64,19 @@ def base_controls(setting: Setting) -> xr.Dataset:
         return xr.Dataset({"entropy": (("prompt", "base"), measure(suffix, points, names=("entropy",))["entropy"])})
 
     result = result.merge(in_chunks(setting, "base_entropy", {"bases": kinds}, compute))
-    has_same = (setting.bases.tokens[:, -1:] == setting.others.tokens[:, -1]).any(1)
+    has_same = ends_alike(setting).any(1)
     absent = (~has_same[:, None]).numpy() & (result.base == "same token").values
     return result.assign(present=(("prompt", "base"), ~absent))
 
 
 def natural_variation(setting: Setting, n_swaps: int = 4) -> xr.Dataset:
-    """What swapping an activation for another real one does: of the same last token, and of any prompt.
+    """What swapping an activation for one of another document does: of the same last token, and of any.
 
     Returns:
         `angle` (degrees), `distance` (norms of the base) and `kl` [prompt, swap, sort], with `sort` one of `same token` and
         `any`; NaN where the token ends fewer other prompts.
     """
-    last = setting.others.tokens[:, -1]
-    same = [torch.nonzero(last == token).flatten()[:n_swaps] for token in setting.bases.tokens[:, -1]]
+    same = [torch.nonzero(alike).flatten()[:n_swaps] for alike in ends_alike(setting)]
     padded = torch.stack([torch.cat([f, f.new_full((n_swaps - len(f),), -1)]) for f in same])
     index = torch.stack([padded, setting.draws(n_swaps, "swaps").real_index], -1)
 

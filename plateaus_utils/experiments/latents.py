@@ -368,9 +368,8 @@ def error_effects(setting: Setting, dictionary: Dictionary, all_positions: bool)
     clean = clean[setting.hook_name]
     error = dictionary.error(clean)
     samples = setting.gaussian.sample(2 * shape[0] * shape[1], rng).view(2, *shape)
-    n = len(setting.others)
-    first, further = (torch.randint(low, n, shape[:2], generator=rng) for low in (0, 1))
-    others = setting.other_activations[torch.stack([first, (first + further) % n])]  # two different ones
+    pairs = torch.stack([setting.some_others(2, rng) for _ in places])  # [place, prompt, 2]: two different ones
+    others = setting.other_activations[pairs.permute(2, 1, 0)]
     steps = torch.stack([error, torch.randn(shape, generator=rng), samples[0] - samples[1], others[0] - others[1]], 1)
     steps = steps / steps.norm(dim=-1, keepdim=True) * error.norm(dim=-1)[:, None, :, None]
     points = clean[:, None] + steps

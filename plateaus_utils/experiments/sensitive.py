@@ -78,16 +78,24 @@ def cosines_with_base(
 
 
 def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
-    """Distance from points of a path to the nearest other real activation, in norms of the base [prompt, kind, size].
+    """Distance from points of a path to the nearest real activation of another document, in norms of the base.
 
     One direction of each kind. A real-other path in straight mode comes close to its own target; others stay off.
+
+    Returns:
+        [prompt, kind, size].
     """
     base, draws = setting.base_activations, setting.draws(2)
     grid = torch.tensor(CURVE_SIZES[mode], dtype=torch.float32)
     found = []
     for kind in KINDS:
         points = MODES[mode](base, directions(kind, base, draws)[:, 0], grid)
-        nearest = torch.stack([torch.cdist(p, setting.other_activations).min(-1).values for p in points])
+        nearest = torch.stack(
+            [
+                torch.cdist(path, setting.other_activations[allowed]).min(-1).values
+                for path, allowed in zip(points, setting.elsewhere, strict=True)
+            ]
+        )
         found.append(nearest / base.norm(dim=-1, keepdim=True))
     values = torch.stack(found, 1).numpy()
     return xr.DataArray(

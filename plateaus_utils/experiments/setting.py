@@ -14,9 +14,9 @@ import xarray as xr
 from ..activations import Gaussian, collect_hooks, generator, isotropic
 from ..arguments import check
 from ..directions import Draws, draw
-from ..errors import ParameterError
+from ..errors import CorpusError, ParameterError
 from ..models import LanguageModel, describe, load_model
-from ..prompts import Prompts, load_prompts
+from ..prompts import Prompts, elsewhere, load_prompts
 from ..results import results_folder, resumed
 
 
@@ -84,15 +84,30 @@ class Setting:
     def draws(self, k: int, purpose: str = "directions") -> Draws:
         """Draw k targets of each sort for every base; the same for every experiment that asks for the same purpose and k."""
         return draw(
-            self.base_activations, self.other_activations, self.gaussian, k, generator(self.seed, f"{purpose}/{k}")
+            self.base_activations,
+            self.other_activations,
+            self.gaussian,
+            k,
+            generator(self.seed, f"{purpose}/{k}"),
+            self.documents,
+            self.others.documents,
         )
+
+    @functools.cached_property
+    def elsewhere(self) -> torch.Tensor:
+        """[n_prompts, n_others] whether an other comes from another document than a base; only such others meet it."""
+        return elsewhere(self.documents, self.others.documents)
+
+    def some_others(self, n: int, rng: torch.Generator, replacement: bool = False) -> torch.Tensor:
+        """[n_prompts, n] indices of others from other documents, drawn at random for each base."""
+        return torch.multinomial(self.elsewhere.float(), n, replacement, generator=rng)
 
 
 def prepare(
     model: str,
     results_dir: str,
     *,
-    corpus: str = "wikipedia",
+    corpus: str = "wikipedia+lee",
     layer: int = 1,
     seq_len: int = 10,
     n_prompts: int = 120,
@@ -173,6 +188,10 @@ def prepare_layers(
         prepend_bos=prepend_bos,
         n_ctx=model.n_ctx,
     )
+    if (fewest := int(elsewhere(pools.bases.documents, pools.others.documents).sum(1).min())) < 2:
+        raise CorpusError(
+            f"A base has {fewest} other sequences from other documents; ask for more others, or use a corpus of more documents."
+        )
     folder = results_folder(results_dir)
     shared = describe(model) | {
         "corpus": corpus,
@@ -215,19 +234,27 @@ def base_points(setting: Setting, kind: str) -> torch.Tensor:
 
 
 def same_token_index(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    """[n_prompts] one of the other activations whose prompt ends in the same token as the base's, -1 where there is none."""
-    last = setting.others.tokens[:, -1]
-    found = [torch.nonzero(last == token).flatten() for token in setting.bases.tokens[:, -1]]
+    """[n_prompts] an other from another document whose prompt ends in the same token as the base's, -1 where there is none."""
+    found = [torch.nonzero(same).flatten() for same in ends_alike(setting)]
     picks = torch.rand(len(found), generator=rng)
     return torch.tensor([int(f[int(p * len(f))]) if len(f) else -1 for f, p in zip(found, picks, strict=True)])
 
 
-def _some_other(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    return setting.other_activations[torch.randperm(len(setting.others), generator=rng)[: setting.n_prompts]]
+def ends_alike(setting: Setting) -> torch.Tensor:
+    """[n_prompts, n_others] whether an other is from another document and its prompt ends in the same token as the base's."""
+    return setting.elsewhere & (setting.bases.tokens[:, -1:] == setting.others.tokens[:, -1])
+
+
+def _foreign(setting: Setting, rng: torch.Generator) -> torch.Tensor:
+    return setting.other_activations[setting.some_others(1, rng)[:, 0]]
+
+
+def _midpoint(setting: Setting, rng: torch.Generator) -> torch.Tensor:
+    return setting.other_activations[setting.some_others(2, rng)].mean(1)
 
 
 def _same_token(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    # A base whose token ends no other prompt keeps its own activation; `same_token_index` tells which.
+    # A base whose token ends no other prompt keeps its own activation; `ends_alike` tells which.
     index = same_token_index(setting, rng)
     return torch.where((index >= 0)[:, None], setting.other_activations[index], setting.base_activations)
 
@@ -236,8 +263,7 @@ def _permuted_scores(setting: Setting, rng: torch.Generator) -> torch.Tensor:
     """Each principal component takes its score from another real activation: real marginals, no joint structure."""
     vectors, mean = setting.gaussian.eigenvectors.float(), setting.gaussian.mean.float()
     scores = (setting.other_activations - mean) @ vectors
-    rows = torch.randint(len(scores), (setting.n_prompts, scores.shape[1]), generator=rng)
-    return mean + scores.gather(0, rows) @ vectors.T
+    return mean + scores.gather(0, setting.some_others(scores.shape[1], rng, replacement=True)) @ vectors.T
 
 
 BASES: dict[str, Callable[[Setting, torch.Generator], torch.Tensor]] = {
@@ -245,8 +271,8 @@ BASES: dict[str, Callable[[Setting, torch.Generator], torch.Tensor]] = {
     "random": lambda setting, rng: setting.gaussian.sample(setting.n_prompts, rng),
     "naive": lambda setting, rng: isotropic(setting.base_activations, rng),
     "same token": _same_token,
-    "foreign": _some_other,
-    "midpoint": lambda setting, rng: (_some_other(setting, rng) + _some_other(setting, rng)) / 2,
+    "foreign": _foreign,
+    "midpoint": _midpoint,
     "permuted scores": _permuted_scores,
     "mean": lambda setting, _: setting.gaussian.mean.float().expand(setting.n_prompts, -1),
 }
