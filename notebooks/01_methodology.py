@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from myst_nb import glue
 
-from plateaus_utils import arguments, directions, effects, experiments, patching, paths, plotting, sensitivity
+from plateaus_utils import arguments, directions, effects, experiments, kinds, patching, paths, plotting, sensitivity
 from plateaus_utils.book import tables
 
 # %% tags=["parameters"]
@@ -139,7 +139,7 @@ plotting.show(fig, "Two panels of outlined histograms, of norms and of distances
 
 # %%
 draws = setting.draws(2)
-for kind in ("random", "real-other", "naive", "random mixture", "real mixture"):
+for kind in kinds.MAIN_DIRECTIONS:
     vectors = directions.directions(kind, setting.base_activations, draws)
     cosine = torch.cosine_similarity(vectors, setting.base_activations[:, None], dim=-1)
     print(f"{kind:>15}: median cosine with the base {cosine.quantile(0.5):+z.2f}")

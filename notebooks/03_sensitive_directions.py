@@ -30,6 +30,7 @@ from plateaus_utils import (
     estimates,
     experiments,
     findings,
+    kinds,
     plotting,
     quantities,
     sensitivity,
@@ -98,7 +99,7 @@ plotting.show(fig, "Two panels against angle: reverse KL divergence, and share o
 # %%
 angles = sensitive.direction_thresholds(setting, "sphere")
 distances = sensitive.direction_thresholds(setting, "straight")
-main_kinds = [str(kind) for kind in sphere.kind.values]
+main_kinds = list(kinds.MAIN_DIRECTIONS)
 
 # %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and the real-other angle minus that of other kinds in the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner).", "name": "fig-kinds-thresholds"}}
 fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", "real-other")
@@ -200,7 +201,7 @@ plotting.show(fig, "Distance to the nearest real activation along straight and s
 # deviations from the mean, $t - \mu$, and for $\mu$ itself.
 
 # %%
-axes = ["random", "real-other", "naive", "random mixture", "real mixture", "random deviation", "real deviation", "towards mean"]
+axes = list(kinds.measured("sphere"))
 parts = statistics.even_odd(angles.threshold, axes, documents)
 tables.parts_table(parts)
 

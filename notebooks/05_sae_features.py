@@ -31,7 +31,7 @@ import numpy as np
 import xarray as xr
 from myst_nb import glue
 
-from plateaus_utils import arguments, claims, estimates, experiments, findings, plotting, sensitivity, statistics
+from plateaus_utils import arguments, claims, estimates, experiments, findings, kinds, plotting, sensitivity, statistics
 from plateaus_utils.book import tables, verdicts
 from plateaus_utils.experiments import latents, optima, sensitive
 from plateaus_utils.statistics import bootstrap
@@ -81,7 +81,7 @@ tables.dictionary_table(dictionaries)
 # %%
 sizes = {mode: sensitive.direction_thresholds(setting, mode).threshold for mode in ("sphere", "straight")}
 along = {mode: latents.latent_thresholds(setting, sae, mode) for mode in ("sphere", "straight")}
-main = ["real-other", "random", "naive", "random mixture", "real mixture"]
+main = list(kinds.MAIN_DIRECTIONS)
 merged = {mode: {kind: sizes[mode].sel(kind=kind).values for kind in main}
           | {str(kind): along[mode].sel(kind=kind).values for kind in along[mode].kind.values} for mode in along}
 

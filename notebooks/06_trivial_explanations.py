@@ -26,9 +26,11 @@ from myst_nb import glue
 from plateaus_utils import (
     arguments,
     claims,
+    effects,
     estimates,
     experiments,
     findings,
+    kinds,
     models,
     plotting,
     sensitivity,
@@ -77,8 +79,7 @@ print(setting.description, corpus, sep=", ")
 # below 1 for one that is flatter than its own curvature says.
 
 # %%
-kinds = [str(kind) for kind in sensitive.KINDS]
-real_form = explanations.local_quadratic(setting, ("real",), kinds)
+real_form = explanations.local_quadratic(setting, ("real",), kinds.MAIN_DIRECTIONS)
 base_form = explanations.local_quadratic(setting, ("random", "naive"), ("random",))
 by_kind = sensitive.direction_curves(setting, "sphere")
 by_base = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets")
@@ -86,7 +87,7 @@ grid = by_kind["size"].values
 
 # %%
 flatness = {f"real base, {kind}": sensitivity.excess_flatness(by_kind.kl.sel(kind=kind).values, real_form.sel(base="real", kind=kind).values, grid)
-            for kind in kinds}
+            for kind in kinds.MAIN_DIRECTIONS}
 flatness |= {f"{base} base, random": sensitivity.excess_flatness(by_base.kl.sel(base=base).values, base_form.sel(base=base, kind="random").values, grid)
              for base in ("random", "naive")}
 
@@ -129,7 +130,7 @@ tables.interval_table({f"block {place}": value for place, value in late_auroc.it
 # Separation of random from real-other directions by the angle at which each effect first reaches half of its median value at 90°:
 
 # %%
-by_effect = findings.auroc_by_effect(by_kind, plotting.LABELS)
+by_effect = findings.auroc_by_effect(by_kind)
 tables.columns({"AUROC, random against real-other": by_effect})
 
 # %% [markdown]
@@ -236,7 +237,7 @@ foreign_gap = bootstrap(statistics.auroc, controls.threshold.sel(base="foreign")
 tables.explanations([
     ("KL is quadratic, so it looks flat", "excess flatness 1 around every base", f"at 30°: real {shown[30]['real base, random']:.2f}, Gaussian {shown[30]['random base, random']:.2f}"),
     ("final norm, unembedding or softmax", "the direction effect remains at the last block", f"AUROC {late_auroc[late_layer]:.2f} there, {late_auroc[layer]:.2f} at block {layer}"),
-    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {estimates.text(by_effect.sel(effect=plotting.LABELS['l2']))}, by KL {estimates.text(by_effect.sel(effect=plotting.LABELS['kl']))}"),
+    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {estimates.text(by_effect.sel(effect=effects.EFFECTS['l2'].axis))}, by KL {estimates.text(by_effect.sel(effect=effects.EFFECTS['kl'].axis))}"),
     ("any network of this shape", "the same in untrained weights", "; ".join(f"{n}: plateau {half_way[n, 'l2', 'base']:.2f}, direction {half_way[n, 'l2', 'kind']:.2f}" for n in networks)),
     ("off-distribution inputs are fragile", "realistic bases have the plateau, wherever they come from", f"AUROC against Gaussian bases: own {base_gap:.2f}, foreign real {foreign_gap:.2f}"),
     ("the sink at the first token", "another result with a beginning-of-sequence token", f"AUROC {bootstrap(statistics.auroc, bos.sel(kind='random').values, bos.sel(kind='real-other').values, documents=with_bos.documents):.2f}"),

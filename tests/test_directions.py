@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from plateaus_utils.activations import Gaussian, generator
-from plateaus_utils.directions import KINDS, directions, draw
-from plateaus_utils.errors import ActivationError
+from plateaus_utils.directions import directions, draw
+from plateaus_utils.errors import ActivationError, ParameterError
+from plateaus_utils.kinds import DIRECTIONS
 
 N, K, D = 6, 3, 8
 DOCUMENTS = np.array([f"text/{i}" for i in range(N)]), np.array([f"text/{i % 10}" for i in range(40)])
@@ -37,7 +38,7 @@ def test_each_kind_is_its_formula(parts):
         "random deviation": lambda b, i, j: draws.gaussian[i, j] - others.mean(0),
         "real deviation": lambda b, i, j: draws.real[i, j] - others.mean(0),
     }
-    assert set(KINDS) == set(expected)
+    assert set(DIRECTIONS) == set(expected)
     for kind, formula in expected.items():
         found = directions(kind, bases, draws)
         assert found.shape == (N, K, D)
@@ -48,7 +49,7 @@ def test_each_kind_is_its_formula(parts):
 
 def test_minus_sign_reverses_a_kind(parts):
     bases, _, _, draws = parts
-    for kind in KINDS:
+    for kind in DIRECTIONS:
         torch.testing.assert_close(directions(f"-{kind}", bases, draws), -directions(kind, bases, draws))
 
 
@@ -118,8 +119,15 @@ def test_same_seed_draws_the_same_and_another_seed_something_else(parts):
     assert not torch.equal(other.gaussian, draws.gaussian) and not torch.equal(other.real, draws.real)
 
 
+@pytest.mark.parametrize("kind", ["unheard-of", "-unheard-of", ""])
+def test_unknown_kind_is_refused(parts, kind, refused):
+    bases, _, _, draws = parts
+    with refused(ParameterError, "There is no kind", "real-other"):
+        directions(kind, bases, draws)
+
+
 def test_draws_of_some_bases_are_a_slice_of_all(parts):
     bases, _, _, draws = parts
-    for kind in KINDS:
+    for kind in DIRECTIONS:
         found = directions(kind, bases[2:4], draws[2:4])
         torch.testing.assert_close(found, directions(kind, bases, draws)[2:4], rtol=0, atol=0)

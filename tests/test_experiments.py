@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from plateaus_utils import embedded, experiments, models, results
+from plateaus_utils import embedded, models, results
 from plateaus_utils.activations import collect
 from plateaus_utils.directions import directions
 from plateaus_utils.effects import kl_divergence, measure
@@ -26,6 +26,7 @@ from plateaus_utils.experiments import (
     sensitive,
     threshold_sizes,
 )
+from plateaus_utils.kinds import BASES, MAIN_DIRECTIONS
 from plateaus_utils.patching import Suffix
 from plateaus_utils.paths import sphere, straight
 from plateaus_utils.sensitivity import exponent, first_crossing, max_slope, width
@@ -127,7 +128,7 @@ def test_local_model_and_pretokenized_corpus_go_all_the_way(tmp_path, family_fol
 
 def test_bases_are_what_their_names_say(setting):
     real, others = setting.base_activations, setting.other_activations
-    found = {kind: base_points(setting, kind) for kind in experiments.setting.BASES}
+    found = {kind: base_points(setting, kind) for kind in BASES}
     assert all(points.shape == real.shape and points.isfinite().all() for points in found.values())
     assert torch.equal(found["real"], real)
     torch.testing.assert_close(found["naive"].norm(dim=-1), real.norm(dim=-1))
@@ -182,8 +183,13 @@ def test_no_base_meets_an_other_of_its_own_document(setting):
         assert all(own not in setting.others.documents[row] for own, row in zip(setting.documents, index, strict=True))
 
 
+def test_unknown_kind_of_base_is_refused(setting, refused):
+    with refused(ParameterError, "'unheard-of'", "permuted scores"):
+        base_points(setting, "unheard-of")
+
+
 def test_kinds_of_base_are_the_same_whenever_they_are_asked_for(setting):
-    for kind in experiments.setting.BASES:
+    for kind in BASES:
         assert torch.equal(base_points(setting, kind), base_points(setting, kind))
 
 
@@ -448,10 +454,10 @@ def test_untrained_network_has_paths_of_its_own(setting):
 @pytest.mark.parametrize("mode", ["sphere", "straight"])
 def test_direction_experiments_hold_all_their_kinds(mode, setting):
     curve, size = sensitive.direction_curves(setting, mode), sensitive.direction_thresholds(setting, mode)
-    assert curve.kl.dims == ("prompt", "kind", "direction", "size") and tuple(curve.kind.values) == sensitive.KINDS
+    assert curve.kl.dims == ("prompt", "kind", "direction", "size") and tuple(curve.kind.values) == MAIN_DIRECTIONS
     assert ("kl_reverse" in curve) == (mode == "sphere") and float(curve.kl.isel(size=0).max()) <= 1e-6
     kinds = size.kind.values.tolist()
-    assert set(sensitive.KINDS) <= set(kinds) and ("-random" in kinds) == (mode == "sphere")
+    assert set(MAIN_DIRECTIONS) <= set(kinds) and ("-random" in kinds) == (mode == "sphere")
 
 
 def test_on_the_sphere_a_target_and_its_difference_from_the_base_name_one_meridian(setting):
@@ -564,7 +570,7 @@ def test_control_of_the_same_token_is_present_where_another_prompt_ends_in_it(se
 
 def test_controls_have_thresholds_and_entropies_for_every_kind_of_base(setting):
     found = explanations.base_controls(setting)
-    assert found.base.values.tolist() == list(experiments.setting.BASES) and found.entropy.shape == (10, 8)
+    assert found.base.values.tolist() == list(BASES) and found.entropy.shape == (10, 8)
     assert float(found.entropy.min()) >= 0 and float(found.entropy.max()) <= np.log(257) + 1e-4
     with torch.no_grad():
         p = setting.model.core(setting.bases.tokens).logits[:, -1].double().softmax(-1)

@@ -4,6 +4,7 @@ import torch
 
 from plateaus_utils import directions, embedded, experiments, patching, sensitivity
 from plateaus_utils.experiments import explanations, sensitive
+from plateaus_utils.kinds import BASES
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_swaps_of_the_same_token_end_in_it(setting):
 
 
 def test_every_base_kind_is_finite_and_its_own(setting):
-    points = {kind: experiments.base_points(setting, kind) for kind in experiments.setting.BASES}
+    points = {kind: experiments.base_points(setting, kind) for kind in BASES}
     assert all(p.shape == setting.base_activations.shape and p.isfinite().all() for p in points.values())
     assert points["naive"].norm(dim=-1).numpy() == pytest.approx(
         setting.base_activations.norm(dim=-1).numpy(), rel=1e-5

@@ -10,10 +10,11 @@ import xarray as xr
 from ..activations import Gaussian, collect
 from ..directions import directions
 from ..effects import measure
+from ..kinds import BASES
 from ..models import describe, untrained
 from ..patching import Suffix
 from .measuring import curves, in_chunks, threshold_sizes
-from .setting import BASES, Setting, base_points, ends_alike
+from .setting import Setting, base_points
 
 N_SHRUNK = 4000
 """Activations behind a Gaussian away from the default layer, whose covariance is shrunk."""
@@ -64,7 +65,7 @@ def base_controls(setting: Setting) -> xr.Dataset:
         return xr.Dataset({"entropy": (("prompt", "base"), measure(suffix, points, names=("entropy",))["entropy"])})
 
     result = result.merge(in_chunks(setting, "base_entropy", {"bases": kinds}, compute))
-    has_same = ends_alike(setting).any(1)
+    has_same = setting.ends_alike.any(1)
     absent = (~has_same[:, None]).numpy() & (result.base == "same token").values
     return result.assign(present=(("prompt", "base"), ~absent))
 
@@ -76,7 +77,7 @@ def natural_variation(setting: Setting, n_swaps: int = 4) -> xr.Dataset:
         `angle` (degrees), `distance` (norms of the base) and `kl` [prompt, swap, sort], with `sort` one of `same token` and
         `any`; NaN where the token ends fewer other prompts.
     """
-    same = [torch.nonzero(alike).flatten()[:n_swaps] for alike in ends_alike(setting)]
+    same = [torch.nonzero(alike).flatten()[:n_swaps] for alike in setting.ends_alike]
     padded = torch.stack([torch.cat([f, f.new_full((n_swaps - len(f),), -1)]) for f in same])
     index = torch.stack([padded, setting.draws(n_swaps, "swaps").real_index], -1)
 

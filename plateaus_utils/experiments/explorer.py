@@ -6,6 +6,7 @@ import xarray as xr
 
 from ..directions import directions
 from ..effects import kl_divergence
+from ..kinds import EXPLORED_DIRECTIONS
 from ..patching import Suffix
 from ..paths import MODES
 from ..saes import Dictionary
@@ -13,7 +14,7 @@ from .latents import latent_vectors
 from .measuring import in_chunks, thresholds_along
 from .setting import Setting
 
-KINDS = ("random", "real-other", "naive", "SAE latent")
+KINDS = (*EXPLORED_DIRECTIONS, "SAE latent")
 WALK_SIZES = {"sphere": np.linspace(0, 180, 41), "straight": np.linspace(0, 2, 41)}
 N_TOKENS = 8
 """Next tokens followed along a walk: those that are most probable somewhere on it."""
@@ -22,7 +23,7 @@ N_TOKENS = 8
 def walk_vectors(setting: Setting, dictionary: Dictionary) -> torch.Tensor:
     """One direction of each of KINDS from each base [n_prompts, kind, d_model]; the latent is one that is active there."""
     draws = setting.draws(1, "explorer")
-    found = [directions(kind, setting.base_activations, draws)[:, 0] for kind in KINDS[:-1]]
+    found = [directions(kind, setting.base_activations, draws)[:, 0] for kind in EXPLORED_DIRECTIONS]
     return torch.stack([*found, latent_vectors(setting, dictionary, 1)["active"][:, 0]], 1)
 
 

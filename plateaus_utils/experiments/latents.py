@@ -8,9 +8,10 @@ import torch
 import xarray as xr
 
 from ..activations import collect_hooks, generator
-from ..directions import Draws, directions
+from ..directions import directions
 from ..effects import measure
 from ..errors import SAEError
+from ..kinds import Draws
 from ..models import initializer_ranges
 from ..patching import Suffix
 from ..paths import MODES, UNITS, linear_pair

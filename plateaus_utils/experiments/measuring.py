@@ -7,8 +7,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ..directions import Draws, directions
+from ..directions import directions
 from ..effects import EFFECTS, measure
+from ..kinds import Draws
 from ..models import LanguageModel, describe
 from ..patching import Suffix
 from ..paths import MODES, UNITS
@@ -90,7 +91,7 @@ def curves(
     result = result.assign_coords(base=list(bases), kind=list(kinds), size=np.asarray(sizes, float))
     result["size"].attrs = {"unit": UNITS[mode]}
     for key in effects:
-        result[key].attrs = {"description": EFFECTS[key]}
+        result[key].attrs = {"description": EFFECTS[key].description, "unit": EFFECTS[key].unit}
     return result.transpose("prompt", "base", "kind", "direction", "size")
 
 

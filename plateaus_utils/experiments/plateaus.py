@@ -8,14 +8,13 @@ import xarray as xr
 
 from ..activations import collect
 from ..effects import EFFECTS, measure
+from ..kinds import MAIN_BASES
 from ..models import LanguageModel
 from ..patching import Suffix
 from ..paths import linear_pair, slerp_pair
 from ..results import resumed
 from .measuring import CURVE_SIZES, curves, in_chunks, threshold_sizes
 from .setting import Setting
-
-PLATEAU_BASES = ("real", "random", "naive")
 
 
 def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> xr.Dataset:
@@ -26,7 +25,7 @@ def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> x
         `directions` (the same vectors for every base), so that bases are paired within a prompt either way.
     """
     found = []
-    for pairing, bases in (("targets", PLATEAU_BASES), ("directions", PLATEAU_BASES[1:])):
+    for pairing, bases in (("targets", MAIN_BASES), ("directions", MAIN_BASES[1:])):
         options = {"bases": bases, "mode": mode, "n_directions": n_directions, "pairing": pairing}
         curve = curves(setting, f"plateau_curves_{mode}_{pairing}", sizes=CURVE_SIZES[mode], **options)
         found.append(curve.merge(threshold_sizes(setting, f"plateau_thresholds_{mode}_{pairing}", **options)))
@@ -113,7 +112,7 @@ def activation_plane(setting: Setting) -> xr.Dataset:
     result = resumed(
         setting.folder, "activation_plane", setting.made_by | {"n_planes": N_PLANES}, N_PLANES, N_PLANES, compute
     )
-    result["kl"].attrs = {"description": EFFECTS["kl"]}
+    result["kl"].attrs = {"description": EFFECTS["kl"].description, "unit": EFFECTS["kl"].unit}
     return result.assign_coords(u=PLANE_COORDINATES, v=PLANE_COORDINATES, corner=["A", "B", "C"])
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ..activations import Gaussian, collect_hooks, generator, isotropic
+from ..activations import Gaussian, collect_hooks, generator
 from ..arguments import check
-from ..directions import Draws, draw
+from ..directions import draw
 from ..errors import CorpusError, ParameterError
+from ..kinds import BASES, Draws, find
 from ..models import LanguageModel, describe, load_model
 from ..prompts import Prompts, elsewhere, load_prompts
 from ..results import results_folder, resumed
@@ -58,6 +59,11 @@ class Setting:
         return self.determined_by | {"seed": self.seed, "content_sha256": self.content}
 
     @property
+    def layer(self) -> int:
+        """The block whose input is perturbed."""
+        return self.model.layer_of(self.hook_name)
+
+    @property
     def n_prompts(self) -> int:
         return len(self.bases)
 
@@ -97,6 +103,17 @@ class Setting:
     def elsewhere(self) -> torch.Tensor:
         """[n_prompts, n_others] whether an other comes from another document than a base; only such others meet it."""
         return elsewhere(self.documents, self.others.documents)
+
+    @functools.cached_property
+    def ends_alike(self) -> torch.Tensor:
+        """[n_prompts, n_others] whether an other is from another document and ends in the same token as the base's prompt."""
+        return self.elsewhere & (self.bases.tokens[:, -1:] == self.others.tokens[:, -1])
+
+    def same_token_index(self, rng: torch.Generator) -> torch.Tensor:
+        """[n_prompts] one of the others that end alike, drawn at random for each base; -1 where there is none."""
+        found = [torch.nonzero(alike).flatten() for alike in self.ends_alike]
+        picks = torch.rand(len(found), generator=rng)
+        return torch.tensor([int(f[int(p * len(f))]) if len(f) else -1 for f, p in zip(found, picks, strict=True)])
 
     def some_others(self, n: int, rng: torch.Generator, replacement: bool = False) -> torch.Tensor:
         """[n_prompts, n] indices of others from other documents, drawn at random for each base."""
@@ -229,54 +246,9 @@ def prepare_layers(
 
 
 def base_points(setting: Setting, kind: str) -> torch.Tensor:
-    """Base activations [n_prompts, d_model] of one kind (a key of BASES), each to be inserted into its prompt."""
-    return BASES[kind](setting, generator(setting.seed, f"base/{kind}"))
+    """Base activations [n_prompts, d_model] of one kind (see `kinds.BASES`), each to be inserted into its prompt.
 
-
-def same_token_index(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    """[n_prompts] an other from another document whose prompt ends in the same token as the base's, -1 where there is none."""
-    found = [torch.nonzero(same).flatten() for same in ends_alike(setting)]
-    picks = torch.rand(len(found), generator=rng)
-    return torch.tensor([int(f[int(p * len(f))]) if len(f) else -1 for f, p in zip(found, picks, strict=True)])
-
-
-def ends_alike(setting: Setting) -> torch.Tensor:
-    """[n_prompts, n_others] whether an other is from another document and its prompt ends in the same token as the base's."""
-    return setting.elsewhere & (setting.bases.tokens[:, -1:] == setting.others.tokens[:, -1])
-
-
-def _foreign(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    return setting.other_activations[setting.some_others(1, rng)[:, 0]]
-
-
-def _midpoint(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    return setting.other_activations[setting.some_others(2, rng)].mean(1)
-
-
-def _same_token(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    # A base whose token ends no other prompt keeps its own activation; `ends_alike` tells which.
-    index = same_token_index(setting, rng)
-    return torch.where((index >= 0)[:, None], setting.other_activations[index], setting.base_activations)
-
-
-def _permuted_scores(setting: Setting, rng: torch.Generator) -> torch.Tensor:
-    """Each principal component takes its score from another real activation: real marginals, no joint structure."""
-    vectors, mean = setting.gaussian.eigenvectors.float(), setting.gaussian.mean.float()
-    scores = (setting.other_activations - mean) @ vectors
-    return mean + scores.gather(0, setting.some_others(scores.shape[1], rng, replacement=True)) @ vectors.T
-
-
-BASES: dict[str, Callable[[Setting, torch.Generator], torch.Tensor]] = {
-    "real": lambda setting, _: setting.base_activations,
-    "random": lambda setting, rng: setting.gaussian.sample(setting.n_prompts, rng),
-    "naive": lambda setting, rng: isotropic(setting.base_activations, rng),
-    "same token": _same_token,
-    "foreign": _foreign,
-    "midpoint": _midpoint,
-    "permuted scores": _permuted_scores,
-    "mean": lambda setting, _: setting.gaussian.mean.float().expand(setting.n_prompts, -1),
-}
-"""Kind of base -> activations [n_prompts, d_model]. `real`: the prompt's own. `random`: a Gaussian sample with the mean and
-covariance of real activations. `naive`: an isotropic Gaussian vector with the real one's norm. The others are controls:
-`same token`: a real one of another prompt with the same last token; `foreign`: of any other prompt; `midpoint` of two
-real ones; `permuted scores`: a real one's principal component scores, each from another activation; the dataset `mean`."""
+    Raises:
+        ParameterError: there is no such kind.
+    """
+    return find(BASES, kind).recipe(setting, generator(setting.seed, f"base/{kind}"))
