@@ -241,4 +241,4 @@ glue("example_threshold", f"{threshold:.1f}°" if np.isfinite(threshold) else "n
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

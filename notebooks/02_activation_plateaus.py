@@ -213,10 +213,7 @@ tables.columns({"median width (line: 0.8)": widths, "median maximal slope (line:
 # The report adds none. With one in front of every prompt (and one token of text less), the key result becomes:
 
 # %%
-with_bos = experiments.prepare_layers(
-    setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len,
-    n_prompts=n_prompts, n_others=n_others, seed=seed,
-    prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
+with_bos = setting.replace(prepend_bos=not prepend_bos)
 bos = experiments.threshold_sizes(with_bos, "plateau_thresholds_bos", bases=("real", "random"))
 tables.comparison(bos.threshold.isel(kind=0), "base", "real")
 
@@ -270,4 +267,4 @@ prose.glue(
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

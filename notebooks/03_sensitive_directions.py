@@ -333,4 +333,4 @@ glue("within_auroc", estimates.text(separation), display=False)
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

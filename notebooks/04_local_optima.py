@@ -173,4 +173,4 @@ glue("local_random", f"{shares['local', 'random']:.0%}", display=False)
 glue("d_model", setting.model.d_model, display=False)
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -451,4 +451,4 @@ glue("spread_gap", f"{estimates.text(spread_gap, '.1f')}°", display=False)
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -111,11 +111,9 @@ tables.columns_table({f"at {angle}°": column for angle, column in shown.items()
 # %%
 layers = explanations.sweep_layers(setting.model.n_layers)
 late_layer = setting.model.n_layers - 1
-by_layer = experiments.prepare_layers(
-    setting.model, results_dir, sorted({*layers, layer}), corpus=corpus, seq_len=seq_len,
-    n_prompts=max(n_prompts_late, n_prompts_layer), seed=seed,
-    n_others=min(explanations.N_SHRUNK, n_others),
-    prepend_bos=prepend_bos, shrinkage=True)
+by_layer = setting.at_layers(
+    sorted({*layers, layer}), n_prompts=max(n_prompts_late, n_prompts_layer),
+    n_others=min(explanations.N_SHRUNK, n_others), shrinkage=True)
 
 # %%
 late = {place: experiments.threshold_sizes(by_layer[place].first(n_prompts_late), f"block_{place}", kinds=("random", "real-other")).threshold.isel(base=0)
@@ -205,10 +203,7 @@ tables.comparison(same_token, "base", "real")
 # {doc}`02_activation_plateaus`):
 
 # %%
-with_bos = experiments.prepare_layers(
-    setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len,
-    n_prompts=n_prompts, n_others=n_others, seed=seed,
-    prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
+with_bos = setting.replace(prepend_bos=not prepend_bos)
 bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
 tables.comparison(bos, "kind", "random")
 
@@ -275,4 +270,4 @@ glue("n_layer", len(layer_documents), display=False)
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -22,7 +22,6 @@ from plateaus_utils.experiments import (
     optima,
     plateaus,
     prepare,
-    prepare_layers,
     sensitive,
     threshold_sizes,
 )
@@ -63,10 +62,10 @@ def test_setting_holds_activations_of_its_own_prompts(setting, small):
 
 def test_activations_are_stored_once_and_read_back(tmp_path, small, monkeypatch):
     first = prepare(embedded.TINY, str(tmp_path), **small)
-    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_1.nc"]
-    before = (tmp_path / "activations_1.nc").stat().st_mtime_ns
+    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_10_60_1.nc"]
+    before = (tmp_path / "activations_10_60_1.nc").stat().st_mtime_ns
     second = prepare(embedded.TINY, str(tmp_path), **small)
-    assert (tmp_path / "activations_1.nc").stat().st_mtime_ns == before
+    assert (tmp_path / "activations_10_60_1.nc").stat().st_mtime_ns == before
     assert torch.equal(first.other_activations, second.other_activations)
     assert torch.equal(first.base_activations, second.base_activations)
 
@@ -81,12 +80,11 @@ def test_settings_with_and_without_first_token_do_not_overwrite_each_other(tmp_p
 def test_first_prompts_of_a_setting_are_a_setting(setting):
     few = setting.first(4)
     assert few.n_prompts == 4 and torch.equal(few.base_activations, setting.base_activations[:4])
-    assert few.determined_by != setting.determined_by
+    assert few.content != setting.content and few.provenance["n_prompts"] == 4
 
 
-def test_settings_at_several_layers_are_the_settings_at_each(tmp_path, small, setting):
-    options = {k: v for k, v in small.items() if k != "device"} | {"seed": 0, "prepend_bos": False}
-    found = prepare_layers(setting.model, str(tmp_path), [0, 1, 3], **options)
+def test_settings_at_several_layers_are_the_settings_at_each(tmp_path, setting):
+    found = dataclasses.replace(setting, folder=tmp_path).at_layers([0, 1, 3])
     assert list(found) == [0, 1, 3]
     torch.testing.assert_close(found[1].base_activations, setting.base_activations)
     torch.testing.assert_close(found[1].other_activations, setting.other_activations)
@@ -171,7 +169,7 @@ def ends_in_the_same_token(setting):
 def test_no_base_meets_an_other_of_its_own_document(setting):
     """Bases and swaps made of one real activation: every one is found among others of other documents."""
     for seed in range(5):
-        other = dataclasses.replace(setting, seed=seed)
+        other = setting.seeded(seed)
         foreign = base_points(other, "foreign")
         for i, own in enumerate(setting.documents):
             nearest = int(distances(foreign[i : i + 1], setting.other_activations).argmin())
@@ -544,9 +542,8 @@ def test_lines_cross_at_the_corner_they_pass(setting):
 # Trivial explanations -------------------------------------------------------------------------------------------------
 
 
-def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, small, setting):
-    options = {k: v for k, v in small.items() if k != "device"} | {"seed": 0, "prepend_bos": False}
-    settings = prepare_layers(setting.model, str(tmp_path), [1, 3], **options)
+def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, setting):
+    settings = dataclasses.replace(setting, folder=tmp_path).at_layers([1, 3])
     found = explanations.layer_thresholds(settings, 5)
     assert found.plateau.shape == (2, 5, 2, 2) and found.direction.shape == (2, 5, 2, 2)
     alone = threshold_sizes(setting.first(5), "test_first_five", kinds=("random", "real-other"))
@@ -597,7 +594,7 @@ def test_untrained_setting_keeps_the_prompts_and_has_its_own_activations(elsewhe
     assert torch.equal(fresh.bases.tokens, elsewhere.bases.tokens)
     assert not torch.allclose(fresh.base_activations, elsewhere.base_activations)
     torch.testing.assert_close(fresh.base_activations, collect(fresh.model, fresh.bases.tokens, fresh.hook_name))
-    assert fresh.determined_by != elsewhere.determined_by
+    assert fresh.made_by != elsewhere.made_by and fresh.provenance["shrinkage"]
     found = explanations.both_effects(fresh, "untrained")
     assert found["base"].kl.dims == ("prompt", "base", "direction", "size")
     assert found["kind"].kind.values.tolist() == ["random", "real-other"]
@@ -636,8 +633,50 @@ def test_an_edited_corpus_under_the_same_name_is_measured_anew(small, tmp_path):
 
 
 def test_results_of_another_seed_are_not_taken_for_this_one(setting):
-    other = dataclasses.replace(setting, seed=setting.seed + 1)
+    other = setting.seeded(setting.seed + 1)
     assert other.made_by != setting.made_by
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"prepend_bos": True}, {"n_others": 50}, {"n_prompts": 9}, {"seq_len": 9}]
+)
+def test_replaced_arguments_give_what_preparing_with_them_gives(setting, small, tmp_path, change):
+    changed = dataclasses.replace(setting, folder=tmp_path / "a").replace(**change)
+    prepared = prepare(embedded.TINY, str(tmp_path / "b"), **small | change)
+    assert changed.made_by == prepared.made_by != setting.made_by
+    assert changed.provenance == prepared.provenance
+
+
+def test_shrinkage_is_in_the_key(setting, tmp_path):
+    options = {"n_others": 64, "shrinkage": True}
+    with_it = dataclasses.replace(setting, folder=tmp_path).replace(**options)
+    without = with_it.replace(shrinkage=False)
+    assert with_it.content == without.content and with_it.made_by != without.made_by
+    assert not torch.allclose(with_it.gaussian.eigenvalues, without.gaussian.eigenvalues)
+
+
+def test_key_follows_from_what_is_computed_from_and_not_from_names(setting, elsewhere):
+    """Another name of the same corpus, or more prompts of which the same are used, make no other result."""
+    renamed = dataclasses.replace(elsewhere, arguments=elsewhere.arguments.replace(corpus="other-name"))
+    assert renamed.made_by == setting.made_by and renamed.provenance["corpus"] == "other-name"
+    moved = dataclasses.replace(setting, base_activations=setting.base_activations + 1e-6)
+    documents = dataclasses.replace(setting.bases, documents=setting.bases.documents[::-1])
+    assert moved.made_by != setting.made_by != dataclasses.replace(setting, bases=documents).made_by
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"n_prompt": 5}, "no argument 'n_prompt'"), ({"n_prompts": 1}, "n_prompts must be at least 2"),
+    ({"prepend_bos": 1}, "true or false"), ({"device": "cpu"}, "no argument 'device'"),
+])  # fmt: skip
+def test_bad_changes_of_a_setting_are_refused(setting, refused, change, words):
+    with refused(ParameterError, words):
+        setting.replace(**change)
+    with refused(ParameterError, words):
+        setting.at_layers([1, 3], **change)
+
+
+def test_provenance_names_the_device_that_the_model_is_on(setting):
+    assert setting.provenance["device"] == str(next(setting.model.core.parameters()).device) == "cpu"
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, True])

@@ -88,17 +88,6 @@ def test_cosines_with_the_base(setting):
 
 
 def test_at_the_first_block_no_target_is_the_base_itself(setting):
-    first = experiments.prepare_layers(
-        setting.model,
-        str(setting.folder),
-        [0],
-        corpus="lee",
-        seq_len=10,
-        n_prompts=6,
-        n_others=200,
-        seed=0,
-        prepend_bos=False,
-        shrinkage=True,
-    )[0]
+    first = setting.at_layers([0])[0]
     draws = first.draws(4)
     assert ((draws.real - first.base_activations[:, None]).norm(dim=-1) > 1e-3).all()

@@ -9,7 +9,7 @@ from plateaus_utils.errors import SAEError
 from plateaus_utils.experiments import latents, measuring
 from plateaus_utils.experiments.explorer import KINDS, walks
 from plateaus_utils.patching import Suffix
-from plateaus_utils.saes import Dictionary
+from plateaus_utils.saes import SEED, Dictionary
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +186,7 @@ def test_encoder_counts_codes_of_each_sort(setting, dictionary):
 
 def test_untrained_control_uses_the_untrained_networks_own_activations(setting):
     fresh, control = latents.untrained_control(setting)
+    assert latents.untrained_control(setting.seeded(5))[0].provenance["seed"] == fresh.provenance["seed"] == SEED
     assert "untrained" in fresh.model.name and control.name == "principal-components"
     curves = latents.relative_curves(fresh, control, "test")
     assert (np.abs(curves.kl.sel(size=0)) < 1e-6).all() and (curves.l2.sel(size=90) > 0).all()

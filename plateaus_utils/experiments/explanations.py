@@ -11,7 +11,7 @@ from ..activations import Gaussian, collect
 from ..directions import directions
 from ..effects import measure
 from ..kinds import BASES
-from ..models import describe, untrained
+from ..models import untrained
 from ..patching import Suffix
 from .measuring import curves, in_chunks, threshold_sizes
 from .setting import Setting, base_points
@@ -109,7 +109,7 @@ def untrained_setting(setting: Setting, initializer_range: float) -> Setting:
         base_activations=collect(model, setting.bases.tokens, setting.hook_name),
         other_activations=activations,
         gaussian=Gaussian.fit(activations, shrinkage=True),
-        determined_by=setting.determined_by | describe(model) | {"seed": setting.seed},
+        arguments=setting.arguments.replace(n_others=len(others), shrinkage=True),
     )
 
 

@@ -1,6 +1,5 @@
 """SAE features: whether latents of a sparse autoencoder behave like the model's own features."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -479,7 +478,7 @@ def _tokens(setting: Setting, dictionary: Dictionary, latents: torch.Tensor) -> 
 def untrained_control(setting: Setting) -> tuple[Setting, Dictionary]:
     """A network with fresh weights, and the SAE that was trained on it, or its principal components if there is none."""
     spread = initializer_ranges(setting.model)["published"]
-    fresh = untrained_setting(dataclasses.replace(setting, seed=SEED), spread)
+    fresh = untrained_setting(setting.seeded(SEED), spread)
     return fresh, dictionaries(fresh)[0]
 
 

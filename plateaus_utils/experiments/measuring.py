@@ -214,6 +214,7 @@ def in_chunks(
         setting.n_prompts,
         together or PROMPTS_PER_SUFFIX,
         with_suffix,
+        setting.provenance,
     )
     return result.assign_coords(document=("prompt", setting.documents))
 

@@ -110,7 +110,13 @@ def activation_plane(setting: Setting) -> xr.Dataset:
         )
 
     result = resumed(
-        setting.folder, "activation_plane", setting.made_by | {"n_planes": N_PLANES}, N_PLANES, N_PLANES, compute
+        setting.folder,
+        "activation_plane",
+        setting.made_by | {"n_planes": N_PLANES},
+        N_PLANES,
+        N_PLANES,
+        compute,
+        setting.provenance,
     )
     result["kl"].attrs = {"description": EFFECTS["kl"].description, "unit": EFFECTS["kl"].unit}
     return result.assign_coords(u=PLANE_COORDINATES, v=PLANE_COORDINATES, corner=["A", "B", "C"])

@@ -21,6 +21,32 @@ from ..prompts import Prompts, elsewhere, load_prompts
 from ..results import results_folder, resumed
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """What `prepare` was asked for, apart from the model, the layer and the folder; see there."""
+
+    corpus: str
+    seq_len: int
+    n_prompts: int
+    n_others: int
+    seed: int
+    prepend_bos: bool
+    shrinkage: bool
+
+    def replace(self, **changes: object) -> "Arguments":
+        """The same with some changed.
+
+        Raises:
+            ParameterError: a name is no argument, or a value of the wrong type or outside its range.
+        """
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise ParameterError(f"A setting has no argument {name!r}; known are {', '.join(known)}.")
+        check(**changes)
+        return dataclasses.replace(self, **changes)
+
+
 @dataclass(frozen=True, eq=False)
 class Setting:
     """A model, a hook, and the prompts and activations that every experiment of a chapter shares."""
@@ -34,29 +60,46 @@ class Setting:
     other_activations: torch.Tensor
     """[n_others, d_model]"""
     gaussian: Gaussian
-    seed: int
+    arguments: Arguments
     folder: Path
     """Where results are stored."""
-    determined_by: dict
-    """Everything that determines the numbers, apart from an experiment's own options."""
 
     @property
     def description(self) -> str:
         """The model and the hook, as pages name them."""
         return f"{self.model.description}, perturbed at {self.hook_name}"
 
+    @property
+    def provenance(self) -> dict:
+        """What a reader wants to know of this setting: model, device, hook and arguments."""
+        return describe(self.model) | {"hook_name": self.hook_name} | dataclasses.asdict(self.arguments)
+
     @functools.cached_property
     def content(self) -> str:
-        """SHA-256 of what experiments are computed from: tokens and activations of bases and others."""
+        """SHA-256 of what experiments are computed from: tokens, documents and activations of bases and others."""
         digest = hashlib.sha256()
         for part in (self.bases.tokens, self.others.tokens, self.base_activations, self.other_activations):
             digest.update(f"{part.dtype}{tuple(part.shape)}".encode() + part.contiguous().numpy().tobytes())
+        for prompts in (self.bases, self.others):
+            digest.update("\0".join(prompts.documents).encode())
         return digest.hexdigest()
 
     @property
     def made_by(self) -> dict:
-        """Everything that a result computed from this setting depends on, apart from an experiment's own options."""
-        return self.determined_by | {"seed": self.seed, "content_sha256": self.content}
+        """Everything that a result computed from this setting depends on, apart from an experiment's own options and its code.
+
+        The Gaussian follows from the others' activations and from `shrinkage`.
+        """
+        return describe(self.model) | {
+            "hook_name": self.hook_name,
+            "seed": self.seed,
+            "shrinkage": self.arguments.shrinkage,
+            "content_sha256": self.content,
+        }
+
+    @property
+    def seed(self) -> int:
+        return self.arguments.seed
 
     @property
     def layer(self) -> int:
@@ -84,8 +127,25 @@ class Setting:
             self,
             bases=self.bases[:n],
             base_activations=self.base_activations[:n],
-            determined_by=self.determined_by | {"n_used": n},
+            arguments=dataclasses.replace(self.arguments, n_prompts=min(n, self.n_prompts)),
         )
+
+    def seeded(self, seed: int) -> "Setting":
+        """The same prompts with the draws of another seed."""
+        return dataclasses.replace(self, arguments=self.arguments.replace(seed=seed))
+
+    def replace(self, **changes: object) -> "Setting":
+        """The setting of the same model and layer with other arguments of `prepare`, prepared anew.
+
+        Raises:
+            ParameterError: see `Arguments.replace`.
+            CorpusError, ActivationError: see `prepare`.
+        """
+        return self.at_layers([self.layer], **changes)[self.layer]
+
+    def at_layers(self, layers: Sequence[int], **changes: object) -> dict[int, "Setting"]:
+        """Settings of the same model at the inputs of several blocks, on the same prompts; changes as of `replace`."""
+        return _prepared(self.model, self.folder, layers, self.arguments.replace(**changes))
 
     def draws(self, k: int, purpose: str = "directions") -> Draws:
         """Draw k targets of each sort for every base; the same for every experiment that asks for the same purpose and k."""
@@ -149,100 +209,66 @@ def prepare(
         >>> setting.base_activations.shape, setting.other_activations.shape
         (torch.Size([4, 32]), torch.Size([100, 32]))
     """
-    check(
-        model=model,
-        results_dir=results_dir,
-        corpus=corpus,
-        layer=layer,
-        seq_len=seq_len,
-        n_prompts=n_prompts,
-        n_others=n_others,
-        seed=seed,
-        prepend_bos=prepend_bos,
-        shrinkage=shrinkage,
-        device=device,
-        dtype=dtype,
-    )
+    given = dict(locals())
+    check(**given)
     results_folder(results_dir)
-    return prepare_layers(
-        load_model(model, device, dtype),
-        results_dir,
-        [layer],
-        corpus=corpus,
-        seq_len=seq_len,
-        n_prompts=n_prompts,
-        n_others=n_others,
-        seed=seed,
-        prepend_bos=prepend_bos,
-        shrinkage=shrinkage,
-    )[layer]
+    arguments = Arguments(**{field.name: given[field.name] for field in dataclasses.fields(Arguments)})
+    return _prepared(load_model(model, device, dtype), results_folder(results_dir), [layer], arguments)[layer]
 
 
-def prepare_layers(
-    model: LanguageModel,
-    results_dir: str,
-    layers: Sequence[int],
-    *,
-    corpus: str,
-    seq_len: int,
-    n_prompts: int,
-    n_others: int,
-    seed: int,
-    prepend_bos: bool,
-    shrinkage: bool,
-) -> dict[int, Setting]:
-    """`prepare` for a model that is loaded already: settings at the inputs of several blocks, on the same prompts."""
+def _prepared(model: LanguageModel, folder: Path, layers: Sequence[int], arguments: Arguments) -> dict[int, Setting]:
+    """Settings of a model that is loaded already, at the inputs of several blocks, on the same prompts."""
     hooks = {layer: f"blocks.{layer}.hook_resid_pre" for layer in layers}
     for hook in hooks.values():
         model.layer_of(hook)
     pools = load_prompts(
-        corpus,
+        arguments.corpus,
         model.tokenizer,
-        n_prompts,
-        n_others,
-        seq_len=seq_len,
-        seed=seed,
-        prepend_bos=prepend_bos,
+        arguments.n_prompts,
+        arguments.n_others,
+        seq_len=arguments.seq_len,
+        seed=arguments.seed,
+        prepend_bos=arguments.prepend_bos,
         n_ctx=model.n_ctx,
     )
     if (fewest := int(elsewhere(pools.bases.documents, pools.others.documents).sum(1).min())) < 2:
         raise CorpusError(
             f"A base has {fewest} other sequences from other documents; ask for more others, or use a corpus of more documents."
         )
-    folder = results_folder(results_dir)
-    shared = describe(model) | {
-        "corpus": corpus,
-        "seq_len": seq_len,
-        "seed": seed,
-        "prepend_bos": prepend_bos,
-        "n_others": n_others,
+    others = _stored_activations(model, folder, hooks, pools.others, arguments)
+    bases = collect_hooks(model, pools.bases.tokens, [*hooks.values()])
+    return {
+        layer: Setting(
+            model=model,
+            hook_name=hook,
+            bases=pools.bases,
+            others=pools.others,
+            base_activations=bases[hook],
+            other_activations=others[hook],
+            gaussian=Gaussian.fit(others[hook], arguments.shrinkage),
+            arguments=arguments,
+            folder=folder,
+        )
+        for layer, hook in hooks.items()
     }
 
+
+def _stored_activations(
+    model: LanguageModel, folder: Path, hooks: dict[int, str], others: Prompts, arguments: Arguments
+) -> dict[str, torch.Tensor]:
+    """Activations [n_others, d_model] of the others at each hook, read if they are stored."""
+
     def at_hooks(_: slice) -> xr.Dataset:
-        found = collect_hooks(model, pools.others.tokens, [*hooks.values()])
+        found = collect_hooks(model, others.tokens, [*hooks.values()])
         return xr.Dataset({hook: (("other", "d_model"), values) for hook, values in found.items()})
 
-    name = "_".join(["activations", *["bos"] * prepend_bos, *map(str, layers)])
-    tokens = hashlib.sha256(pools.others.tokens.numpy().tobytes()).hexdigest()
-    made_by = shared | {"hook_name": list(hooks.values()), "tokens_sha256": tokens}
-    stored = resumed(folder, name, made_by, n_others, n_others, at_hooks)
-    bases = collect_hooks(model, pools.bases.tokens, [*hooks.values()])
-    settings = {}
-    for layer, hook in hooks.items():
-        others = torch.from_numpy(stored[hook].values)
-        settings[layer] = Setting(
-            model,
-            hook,
-            pools.bases,
-            pools.others,
-            bases[hook],
-            others,
-            Gaussian.fit(others, shrinkage),
-            seed,
-            folder,
-            shared | {"hook_name": hook, "n_prompts": n_prompts, "shrinkage": shrinkage},
-        )
-    return settings
+    counts = f"{arguments.n_prompts}_{arguments.n_others}"  # others are what bases leave
+    name = "_".join(["activations", *["bos"] * arguments.prepend_bos, counts, *map(str, hooks)])
+    tokens = hashlib.sha256(others.tokens.numpy().tobytes()).hexdigest()
+    made_by = describe(model) | {"hook_names": list(hooks.values()), "tokens_sha256": tokens}
+    n = len(others)
+    stored = resumed(folder, name, made_by, n, n, at_hooks, dataclasses.asdict(arguments))
+    return {hook: torch.from_numpy(stored[hook].values) for hook in hooks.values()}
 
 
 def base_points(setting: Setting, kind: str) -> torch.Tensor:
