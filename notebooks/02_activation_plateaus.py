@@ -109,7 +109,7 @@ fig = plotting.against_linear(own, "l2")
 plotting.show(fig, "Relative L2 distance against angle for three kinds of base, with the curve of a linear map.")
 
 # %%
-at30 = estimates.median(quantities.shares(own.l2.mean("direction"), 90).sel(size=30))
+at30 = estimates.median(quantities.shares(own.l2.mean("direction"), 90).sel(path_size=30))
 
 # %% tags=["remove-cell"]
 prose.glue(l2_30=at30, l2_30_linear=f"{findings.chord(30, 90):.2f}")

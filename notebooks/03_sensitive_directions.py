@@ -143,7 +143,7 @@ tables.matrix_table(pooled)
 # judged on documents that it has not seen.
 
 # %%
-grid = sphere["size"].values
+grid = sphere.path_size.values
 two = {kind: sphere.kl.sel(kind=kind).values for kind in ("random", "real-other")}
 scores = {
     "angle at KL 0.5": {k: sensitivity.first_crossing(grid, v, sensitivity.KL_THRESHOLD) for k, v in two.items()},
@@ -264,7 +264,7 @@ judge("C5", auroc_l2=estimates.auroc(steep.l2, "kind", "random", "real-other"),
       kl_real=mean_kl.sel(kind="real-other"), kl_random=mean_kl.sel(kind="random"))
 
 # %% tags=["hide-input"]
-at_half = straight.kl.sel(kind=main_kinds).sel(size=0.5, method="nearest").mean("direction")
+at_half = straight.kl.sel(kind=main_kinds).sel(path_size=0.5, method="nearest").mean("direction")
 judge("C12", real_random=estimates.ratio_of_means(at_half, "kind", "real mixture", "random mixture"),
       random_naive=estimates.ratio_of_means(at_half, "kind", "random mixture", "naive"),
       real_naive=estimates.ratio_of_means(at_half, "kind", "real mixture", "naive"))
@@ -299,7 +299,7 @@ glue("answer", f"The median threshold angle is {median['real-other']:.1f}° for 
      f"has the larger angle with probability {estimates.text(separation)} (95 % interval, {len(few.bases)} prompts). By this measure real-other "
      f"directions matter {earlier_word} random ones. Between mixtures, which contain no base and arrive nowhere, that probability is "
      f"{mixtures:.2f}: real mixtures are {mixture_word}.", display=False)
-flip = {k: sphere.top_changed.sel(kind=k).mean(("prompt", "direction")).interp(size=min(median[k].value, 180.0)) for k in ("real-other", "random")}
+flip = {k: sphere.top_changed.sel(kind=k).mean(("prompt", "direction")).interp(path_size=min(median[k].value, 180.0)) for k in ("real-other", "random")}
 glue("flip_at_threshold", f"{float(flip['real-other']):.0%}", display=False)
 glue("flip_at_threshold_random", f"{float(flip['random']):.0%}", display=False)
 

@@ -83,7 +83,7 @@ real_form = explanations.local_quadratic(setting, ("real",), kinds.MAIN_DIRECTIO
 base_form = explanations.local_quadratic(setting, ("random", "naive"), ("random",))
 by_kind = sensitive.direction_curves(setting, "sphere")
 by_base = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets")
-grid = by_kind["size"].values
+grid = by_kind.path_size.values
 
 # %%
 flatness = {f"real base, {kind}": sensitivity.excess_flatness(by_kind.kl.sel(kind=kind).values, real_form.sel(base="real", kind=kind).values, grid)
@@ -167,8 +167,8 @@ tables.untrained_table(half_way)
 
 # %%
 swaps = explanations.natural_variation(setting)
-tables.columns_table({str(sort): {name: bootstrap(np.nanmedian, swaps[name].sel(sort=sort).values, **over, n_boot=1000)
-                                  for name in ("angle", "distance", "kl")} for sort in swaps.sort.values}, "#.3g")
+tables.columns_table({str(donor): {name: bootstrap(np.nanmedian, swaps[name].sel(donor=donor).values, **over, n_boot=1000)
+                                  for name in ("angle", "distance", "kl")} for donor in swaps.donor.values}, "#.3g")
 
 # %% [markdown]
 # *angle* in degrees, *distance* in norms of the base, *kl* in nats. A threshold angle below the angle between two activations of the same

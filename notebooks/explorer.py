@@ -57,7 +57,7 @@ pages.explorer(walks, texts, setting.model.tokenizer)
 # %% tags=["remove-input"] mystnb={"figure": {"caption": "One walk in print: KL divergence (above) and probabilities of the next tokens (below) from the first prompt towards another real activation, in sphere mode.", "name": "fig-explorer"}}
 one = walks.isel(prompt=0).sel(mode="sphere", kind="real-other")
 tokens = {setting.model.tokenizer.decode([int(t)]): one.probability.values[:, i] for i, t in enumerate(one.token.values[:6])}
-fig = plotting.token_curve(walks["sizes"].sel(mode="sphere").values, one.kl.values, tokens, float(one.threshold), sensitivity.KL_THRESHOLD, "degrees")
+fig = plotting.token_curve(walks.path_size.sel(mode="sphere").values, one.kl.values, tokens, float(one.threshold), sensitivity.KL_THRESHOLD, "degrees")
 plotting.show(fig, "KL divergence and next-token probabilities against the angle for one prompt.")
 
 # %% [markdown]

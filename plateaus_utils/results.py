@@ -198,7 +198,7 @@ def load(path: Path) -> xr.Dataset:
         raise ResultError(f"The file {path.name} was not written by this package.")
     if checksum != _content_hash(dataset):
         raise ResultError(f"The result file {path.name} is damaged: its content does not match its checksum.")
-    return dataset
+    return dataset.assign_coords({name: c.astype(str) for name, c in dataset.coords.items() if c.dtype == object})
 
 
 def newest(folder: Path) -> str:

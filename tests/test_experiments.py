@@ -202,11 +202,11 @@ def sphere_curves(setting):
 
 
 def test_curves_are_labelled_and_finite(sphere_curves, setting):
-    assert sphere_curves.kl.dims == ("prompt", "base", "kind", "direction", "size")
+    assert sphere_curves.kl.dims == ("prompt", "base", "kind", "direction", "path_size")
     assert sphere_curves.kl.shape == (10, 2, 3, 2, 4)
     assert set(sphere_curves.data_vars) >= set(measuring.CURVE_EFFECTS)
     assert all(np.isfinite(sphere_curves[name]).all() for name in measuring.CURVE_EFFECTS)
-    assert sphere_curves["size"].attrs["unit"] == "degrees" and sphere_curves.kl.attrs["description"]
+    assert sphere_curves.path_size.attrs["unit"] == "degrees" and sphere_curves.kl.attrs["description"]
     np.testing.assert_array_equal(sphere_curves.document, setting.documents)
 
 
@@ -228,20 +228,20 @@ def test_curves_are_what_one_forward_pass_for_each_point_gives(sphere_curves, se
                 logits.append(
                     setting.model.bridge.run_with_hooks(tokens, fwd_hooks=[(setting.hook_name, patch)])[:, -1]
                 )
-        found = sphere_curves.kl.isel(prompt=prompt, direction=direction, size=size).sel(base=base, kind=kind)
+        found = sphere_curves.kl.isel(prompt=prompt, direction=direction, path_size=size).sel(base=base, kind=kind)
         assert float(found) == pytest.approx(kl_divergence(*logits).item(), rel=1e-3)
 
 
 def test_zero_size_has_zero_effect_around_every_base(sphere_curves):
     # Invariant: no perturbation, no effect, relative to the run on the inserted base.
-    start = sphere_curves.isel(size=0)
+    start = sphere_curves.isel(path_size=0)
     assert float(start.kl.max()) <= 1e-6 and float(start.top_changed.max()) == 0
     assert float(start.l2.max()) <= 1e-5 * float(sphere_curves.l2.max()) * 10
     assert float(abs(start.cosine - 1).max()) <= 1e-5
 
 
 def test_all_meridians_meet_at_the_antipode(sphere_curves):
-    end = sphere_curves.kl.isel(size=-1).sel(base="real").values
+    end = sphere_curves.kl.isel(path_size=-1).sel(base="real").values
     np.testing.assert_allclose(end, np.broadcast_to(end[:, :1, :1], end.shape), rtol=1e-3)
 
 
@@ -346,12 +346,14 @@ def test_activation_plateaus_pair_bases_both_ways(mode, setting):
     found = plateaus.activation_plateaus(setting, mode)
     assert found.pairing.values.tolist() == ["targets", "directions"]
     assert found.base.values.tolist() == ["real", "random", "naive"]
-    assert found.kl.sizes["size"] == len(measuring.CURVE_SIZES[mode]) and found.threshold.shape == found.kl.shape[:-1]
+    assert (
+        found.kl.sizes["path_size"] == len(measuring.CURVE_SIZES[mode]) and found.threshold.shape == found.kl.shape[:-1]
+    )
     for name in ("kl", "l2", "threshold"):
         targets, same_vectors = (found[name].sel(pairing=p) for p in ("targets", "directions"))
         np.testing.assert_array_equal(targets.sel(base="real"), same_vectors.sel(base="real"))
         assert (targets.sel(base="random") != same_vectors.sel(base="random")).any()
-    assert float(found.kl.isel(size=0).max()) <= 1e-6
+    assert float(found.kl.isel(path_size=0).max()) <= 1e-6
 
 
 def test_final_distances_are_between_prompts_of_different_documents(setting):
@@ -383,8 +385,8 @@ def test_plateau_length_is_where_the_distance_reaches_half_of_that_between_promp
 
 def test_small_perturbations_grow_with_the_square_in_divergence_and_linearly_in_distance(setting):
     found = plateaus.small_perturbations(setting)
-    assert found.kl.dims == ("prompt", "size") and found.kl.shape == (10, 9)
-    sizes = found["size"].values
+    assert found.kl.dims == ("prompt", "path_size") and found.kl.shape == (10, 9)
+    sizes = found.path_size.values
     assert np.nanmedian(exponent(sizes, found.kl.values, found.kl.values)) == pytest.approx(2, abs=0.15)
     assert np.nanmedian(exponent(sizes, found.l2.values, found.kl.values)) == pytest.approx(1, abs=0.05)
 
@@ -452,8 +454,8 @@ def test_untrained_network_has_paths_of_its_own(setting):
 @pytest.mark.parametrize("mode", ["sphere", "straight"])
 def test_direction_experiments_hold_all_their_kinds(mode, setting):
     curve, size = sensitive.direction_curves(setting, mode), sensitive.direction_thresholds(setting, mode)
-    assert curve.kl.dims == ("prompt", "kind", "direction", "size") and tuple(curve.kind.values) == MAIN_DIRECTIONS
-    assert ("kl_reverse" in curve) == (mode == "sphere") and float(curve.kl.isel(size=0).max()) <= 1e-6
+    assert curve.kl.dims == ("prompt", "kind", "direction", "path_size") and tuple(curve.kind.values) == MAIN_DIRECTIONS
+    assert ("kl_reverse" in curve) == (mode == "sphere") and float(curve.kl.isel(path_size=0).max()) <= 1e-6
     kinds = size.kind.values.tolist()
     assert set(MAIN_DIRECTIONS) <= set(kinds) and ("-random" in kinds) == (mode == "sphere")
 
@@ -468,13 +470,13 @@ def test_on_the_sphere_a_target_and_its_difference_from_the_base_name_one_meridi
 
 def test_walk_to_a_target_ends_with_the_targets_own_effect(setting):
     found = sensitive.walks_to_targets(setting)
-    assert found.kl.dims == ("prompt", "kind", "size") and found.kl.shape == (10, 2, 51)
+    assert found.kl.dims == ("prompt", "kind", "path_size") and found.kl.shape == (10, 2, 51)
     draws = setting.draws(1, "walks")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     for kind, target in (("real-other", draws.real), ("random", draws.gaussian)):
         kl = measure(suffix, target)["kl"][:, 0]
-        np.testing.assert_allclose(found.kl.sel(kind=kind).isel(size=-1), kl, rtol=1e-3, atol=1e-5)
-    assert float(found.kl.isel(size=0).max()) <= 1e-6
+        np.testing.assert_allclose(found.kl.sel(kind=kind).isel(path_size=-1), kl, rtol=1e-3, atol=1e-5)
+    assert float(found.kl.isel(path_size=0).max()) <= 1e-6
 
 
 def test_only_the_straight_path_to_a_real_target_arrives_at_a_real_activation(setting):
@@ -482,9 +484,9 @@ def test_only_the_straight_path_to_a_real_target_arrives_at_a_real_activation(se
     base = setting.base_activations
     vector = setting.draws(2).real[:, 0] - base
     arrival = vector.norm(dim=-1) / base.norm(dim=-1)
-    step = found["size"].diff("size").values.max()
+    step = found.path_size.diff("path_size").values.max()
     for i in range(10):
-        near = found.sel(kind="real-other").isel(prompt=i).interp(size=float(arrival[i]))
+        near = found.sel(kind="real-other").isel(prompt=i).interp(path_size=float(arrival[i]))
         if arrival[i] <= 2:
             assert float(near) <= step
 
@@ -577,16 +579,16 @@ def test_controls_have_thresholds_and_entropies_for_every_kind_of_base(setting):
 
 def test_natural_variation_measures_the_swap_it_makes(setting):
     found = explanations.natural_variation(setting, 3)
-    assert found.kl.dims == ("prompt", "swap", "sort") and found.kl.shape == (10, 3, 2)
+    assert found.kl.dims == ("prompt", "swap", "donor") and found.kl.shape == (10, 3, 2)
     index = setting.draws(3, "swaps").real_index
     swapped = setting.other_activations[index]
     base = setting.base_activations[:, None]
-    any_ = found.sel(sort="any")
+    any_ = found.sel(donor="any")
     np.testing.assert_allclose(any_.distance, (swapped - base).norm(dim=-1) / base.norm(dim=-1), rtol=1e-4)
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     np.testing.assert_allclose(any_.kl, measure(suffix, swapped)["kl"], rtol=1e-3, atol=1e-6)
     counts = [min(3, len(ends)) for ends in ends_in_the_same_token(setting)]
-    assert found.kl.sel(sort="same token").notnull().sum("swap").values.tolist() == counts
+    assert found.kl.sel(donor="same token").notnull().sum("swap").values.tolist() == counts
 
 
 def test_untrained_setting_keeps_the_prompts_and_has_its_own_activations(elsewhere):
@@ -596,7 +598,7 @@ def test_untrained_setting_keeps_the_prompts_and_has_its_own_activations(elsewhe
     torch.testing.assert_close(fresh.base_activations, collect(fresh.model, fresh.bases.tokens, fresh.hook_name))
     assert fresh.made_by != elsewhere.made_by and fresh.provenance["shrinkage"]
     found = explanations.both_effects(fresh, "untrained")
-    assert found["base"].kl.dims == ("prompt", "base", "direction", "size")
+    assert found["base"].kl.dims == ("prompt", "base", "direction", "path_size")
     assert found["kind"].kind.values.tolist() == ["random", "real-other"]
 
 

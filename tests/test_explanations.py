@@ -60,8 +60,8 @@ def test_swaps_of_the_same_token_end_in_it(setting):
     last = setting.others.tokens[:, -1]
     for i, (token, document) in enumerate(zip(setting.bases.tokens[:, -1], setting.documents, strict=True)):
         available = min(2, int(((last == token).numpy() & (setting.others.documents != document)).sum()))
-        assert int(swaps.kl.sel(sort="same token").isel(prompt=i).notnull().sum()) == available
-    assert swaps.kl.sel(sort="any").notnull().all()
+        assert int(swaps.kl.sel(donor="same token").isel(prompt=i).notnull().sum()) == available
+    assert swaps.kl.sel(donor="any").notnull().all()
 
 
 def test_every_base_kind_is_finite_and_its_own(setting):

@@ -10,7 +10,7 @@ from ..effects import measure
 from ..kinds import DIRECTIONS, MAIN_DIRECTIONS, measured
 from ..patching import Suffix
 from ..paths import MODES, linear_pair
-from .measuring import CURVE_EFFECTS, CURVE_SIZES, curves, in_chunks, threshold_sizes
+from .measuring import CURVE_EFFECTS, CURVE_SIZES, curves, in_chunks, path_sizes, threshold_sizes, way_to_target
 from .plateaus import pair_paths
 from .setting import Setting
 
@@ -44,7 +44,7 @@ def walks_to_targets(setting: Setting) -> xr.Dataset:
     """KL and L2 along 50 equal steps from the base to a real and to a Gaussian target :cite:p:`giglemiani2024synthetic`.
 
     Returns:
-        `kl` and `l2` [prompt, kind, size], with `size` the share of the way.
+        `kl` and `l2` [prompt, kind, path_size], with `path_size` the share of the way.
     """
     draws = setting.draws(1, "walks")
     share = torch.linspace(0, 1, N_STEPS)
@@ -54,11 +54,11 @@ def walks_to_targets(setting: Setting) -> xr.Dataset:
         points = linear_pair(base, torch.cat([draws.real[chunk], draws.gaussian[chunk]], 1), share)
         effect = measure(suffix, points.flatten(1, 2), names=("kl", "l2"))
         return xr.Dataset(
-            {name: (("prompt", "kind", "size"), values.view(points.shape[:-1])) for name, values in effect.items()}
+            {name: (("prompt", "kind", "path_size"), values.view(points.shape[:-1])) for name, values in effect.items()}
         )
 
-    result = in_chunks(setting, "walks_to_targets", {"n_steps": N_STEPS}, compute)
-    return result.assign_coords(kind=["real-other", "random"], size=share.numpy())
+    coords = {"kind": ["real-other", "random"], "path_size": way_to_target(share.numpy())}
+    return in_chunks(setting, "walks_to_targets", {"n_steps": N_STEPS}, compute, coords)
 
 
 def cosines_with_base(setting: Setting) -> xr.DataArray:
@@ -76,7 +76,7 @@ def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
     One direction of each kind. A real-other path in straight mode comes close to its own target; others stay off.
 
     Returns:
-        [prompt, kind, size].
+        [prompt, kind, path_size].
     """
     base, draws = setting.base_activations, setting.draws(2)
     grid = torch.tensor(CURVE_SIZES[mode], dtype=torch.float32)
@@ -92,7 +92,9 @@ def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
         found.append(nearest / base.norm(dim=-1, keepdim=True))
     values = torch.stack(found, 1).numpy()
     return xr.DataArray(
-        values, dims=("prompt", "kind", "size"), coords={"kind": list(MAIN_DIRECTIONS), "size": CURVE_SIZES[mode]}
+        values,
+        dims=("prompt", "kind", "path_size"),
+        coords={"kind": list(MAIN_DIRECTIONS), "path_size": path_sizes(mode, CURVE_SIZES[mode])},
     )
 
 

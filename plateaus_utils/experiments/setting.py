@@ -260,12 +260,14 @@ def _stored_activations(
 
     def at_hooks(_: slice) -> xr.Dataset:
         found = collect_hooks(model, others.tokens, [*hooks.values()])
-        return xr.Dataset({hook: (("other", "d_model"), values) for hook, values in found.items()})
+        what = {"description": "activations of the last position", "unit": "activation units"}
+        coords = {"document": ("other", others.documents)}
+        return xr.Dataset({hook: (("other", "d_model"), values, what) for hook, values in found.items()}, coords)
 
     counts = f"{arguments.n_prompts}_{arguments.n_others}"  # others are what bases leave
     name = "_".join(["activations", *["bos"] * arguments.prepend_bos, counts, *map(str, hooks)])
-    tokens = hashlib.sha256(others.tokens.numpy().tobytes()).hexdigest()
-    made_by = describe(model) | {"hook_names": list(hooks.values()), "tokens_sha256": tokens}
+    content = hashlib.sha256(others.tokens.numpy().tobytes() + "\0".join(others.documents).encode()).hexdigest()
+    made_by = describe(model) | {"hook_names": list(hooks.values()), "content_sha256": content}
     n = len(others)
     stored = resumed(folder, name, made_by, n, n, at_hooks, dataclasses.asdict(arguments))
     return {hook: torch.from_numpy(stored[hook].values) for hook in hooks.values()}
