@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 from ..arguments import check_as_default, suggestion
 from ..errors import ParameterError
-from ..files import DATA, PROJECT, cache_folder
+from ..files import DATA, PROJECT, cache_folder, members
 
 SET_BY_DRIVER = ("profile", "results_dir")
 """Parameters that every notebook declares and that only the driver may set."""
@@ -169,7 +169,7 @@ def check_inputs(given: dict[str, Any], declared: dict[str, dict[str, Parameter]
     """
     defaults = {p.name: p.default for parameters in declared.values() for p in parameters.values()}
     values = defaults | given
-    paths = [("model", values.get("model")), ("corpus", values.get("corpus"))]
+    paths = [("model", values.get("model")), *(("corpus", path) for path in members(values.get("corpus", "")))]
     paths += [("saes", path) for path in values.get("saes", [])]
     for name, path in paths:
         if path and path.startswith((".", "/", "~")) and not Path(path).expanduser().exists():
