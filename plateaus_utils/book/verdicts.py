@@ -129,7 +129,7 @@ def _section(claim: dict) -> str:
 
 
 def _because(decides: dict) -> str:
-    reasons = [decides[key] for key in ("null_is", "half_width_is") if key in decides]
+    reasons = [decides[key] for key in ("reference_is", "half_width_is") if key in decides]
     return f" ({'; '.join(reasons)})" if reasons else ""
 
 
