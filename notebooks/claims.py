@@ -38,7 +38,8 @@ n_prompts: int = 120  # base prompts
 arguments.check_injected(In)
 collected = claims.collect(results.results_folder(results_dir))
 folder = results.results_folder(results_dir)
-print(f"model {model}, corpus {corpus}, {n_prompts} base prompts, profile {profile}; newest result {results.newest(folder)}")
+print(f"model {model}, corpus {corpus}, {n_prompts} base prompts, profile {profile}; "
+      f"newest result {results.newest(folder)}")
 
 # %% tags=["remove-cell"]
 for claim in collected:

@@ -5,7 +5,9 @@ import torch
 import xarray as xr
 
 from ..patching import Suffix
-from .measuring import in_chunks, thresholds_along
+from ..paths import UNITS
+from ..sensitivity import KL_THRESHOLD
+from .measuring import GRIDS, in_chunks, thresholds_along
 from .setting import Setting
 
 RESOLUTION = 4
@@ -65,6 +67,7 @@ def triangle_sections(
         return xr.Dataset({"threshold": (dims, search.size), "evaluations": (dims, search.evaluations)})
 
     result = in_chunks(setting, name, {"resolution": resolution, "tolerance": tolerance}, compute)
+    result["threshold"].attrs = {"unit": UNITS["sphere"], "level": KL_THRESHOLD, "limit": float(GRIDS["sphere"][-1])}
     return result.assign_coords(section=list(SECTIONS), weight=(("point", "corner"), weights))
 
 
