@@ -41,9 +41,9 @@
 #
 # ## Another model, an accelerator, no network
 #
-# `model` takes an embedded name, a Hugging Face hub id or a local folder; `corpus` a packaged corpus, a hub dataset or a local file. CUDA and MPS are used when they are
+# `model` takes an embedded name, a Hugging Face hub id, a local folder or a `.gguf` file; `corpus` a packaged corpus, a hub dataset or a local file. CUDA and MPS are used when they are
 # there (`device=auto`). The hub's variables work as everywhere: `HF_HOME` says where downloads are kept, `HF_HUB_OFFLINE=1` forbids
-# new ones, `HF_TOKEN` opens gated models. The embedded model needs no hub; `PLATEAUS_CACHE` says where it is kept. SAE chapters take `saes`, a list of
+# new ones, `HF_TOKEN` opens gated models. The embedded models (`smollm2-135m-instruct`, `gemma-3-270m`) need no hub; `PLATEAUS_CACHE` says where they are kept. SAE chapters take `saes`, a list of
 # folders or of `RELEASE:SAE_ID` in SAELens' names; where none is known for a model and layer, principal components stand in, and the page says so.
 #
 # ## Where results land
@@ -59,7 +59,7 @@
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 device: str = "auto"  # auto, cpu, cuda or mps
 
 # %%

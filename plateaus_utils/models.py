@@ -92,7 +92,7 @@ class LanguageModel:
 
     @property
     def default_hook(self) -> str:
-        """Where the report perturbs: the input of the second block."""
+        """Where the report perturbs, and where every model is perturbed by default: the input of the second block."""
         return "blocks.1.hook_resid_pre"
 
     @property
