@@ -96,7 +96,7 @@ glue("model_used", lm.description, display=False)
 #
 # Write `notebooks/NN_name.py` with one cell tagged `parameters` that declares `profile` and `results_dir` and whatever the chapter
 # needs, list `executed/NN_name` in `_toc.yml`, and run `make book`. Experiments belong into `plateaus_utils/experiments/`, each
-# returning one labelled `xarray.Dataset`; figures into `plateaus_utils/plotting.py`. Code cells define nothing.
+# returning one labelled `xarray.Dataset`; figures into `plateaus_utils/plotting/`. Code cells define nothing.
 # A statement that the chapter tests gets an entry in `book/claims.yaml`, with its parts and bands; the chapter hands one estimate for each part
 # to `claims.Judge`, which refuses missing and extra ones.
 #
