@@ -41,7 +41,7 @@ def collect_hooks(
     batch_size: int = 512,
     position: int | slice = -1,
 ) -> dict[str, torch.Tensor]:
-    """Activations of the last position at several hooks, as the bridge reports them, in one pass.
+    """Activations of the last position at several hooks in one pass, as `LanguageModel.canonical` gives them.
 
     Args:
         model: the network.
@@ -69,7 +69,7 @@ def collect_hooks(
             stop_at_layer=stop if stop < model.n_layers else None,
         )
         for name, source in sources.items():
-            found[name].append(cache[source][:, position].float().cpu())
+            found[name].append(model.canonical(cache[source][:, position]).float().cpu())
     activations = {name: torch.cat(parts) for name, parts in found.items()}
     for name, values in activations.items():
         if not values.isfinite().all():

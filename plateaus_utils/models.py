@@ -56,7 +56,7 @@ class LanguageModel:
     tokenizer: PreTrainedTokenizerBase
     processing: str
     centred: bool
-    """Whether activations at the hooks have zero mean over the hidden dimensions."""
+    """Whether activations are given with zero mean over the hidden dimensions; see `canonical`."""
     revision: str
     """Hub commit, or a hash of the files that hold the weights."""
 
@@ -102,6 +102,14 @@ class LanguageModel:
             "normalized": "ln_final.hook_normalized",
             "logits": "unembed.hook_out",
         }
+
+    def canonical(self, stream: torch.Tensor) -> torch.Tensor:
+        """Residual stream [..., d_model] without its mean over the hidden dimensions, where the model is centred.
+
+        A LayerNorm cannot see that mean. TransformerLens takes it out of the writing weights of most architectures; BLOOM,
+        Nemotron and XGLM keep some of it.
+        """
+        return stream - stream.mean(-1, keepdim=True) if self.centred else stream
 
     def layer_of(self, hook_name: str) -> int:
         """Index of the block that reads the stream at `hook_name`; n_layers means the final norm reads it.
@@ -291,6 +299,11 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
         )
     except Exception as error:  # the bridge raises several types for architectures it does not know
         raise ModelError(f"TransformerLens has no bridge for '{name}' ({_first_line(error)}).") from error
+    if lacking := {"blocks", "ln_final"} - set(bridge.real_components):
+        raise ModelError(
+            f"The model '{name}' has no {' and no '.join(sorted(lacking))}, by TransformerLens' names; give one whose blocks "
+            "write into a residual stream that a final norm reads."
+        )
     bridge.requires_grad_(False)
     if bridge.cfg.uses_rms_norm:
         return LanguageModel(name, bridge, shared, tokenizer, "none (RMSNorm)", False, revision)
