@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import torch
 from sklearn.covariance import ledoit_wolf
 
+from .arguments import SAMPLES_PER_DIMENSION
 from .errors import ActivationError
 from .models import LanguageModel
-
-SAMPLES_PER_DIMENSION = 2
-"""Fewer activations than this for each hidden dimension leave a covariance matrix too poor to sample from."""
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from .arguments import check
 from .embedded import EMBEDDED, TINY, embedded_folder, fingerprint, quiet, tiny_folder
 from .errors import ModelError
 
@@ -135,8 +136,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     Args:
         name: `smollm2-135m-instruct` (embedded), `tiny-random-gpt2` (for checks), a local Hugging Face folder, or a
             hub id such as `openai-community/gpt2`.
-        device: `auto` (CUDA, then MPS, then CPU), or a torch device.
-        dtype: `float32`; lower precision has a noise floor that the caller must show.
+        device: `auto` (an accelerator where there is one), or `cpu`, `cuda`, `mps` or `xpu`, also with a number (`cuda:1`).
+        dtype: `float32`, `float64`, `bfloat16` or `float16`; the last two have a noise floor that the caller must show.
 
     Returns:
         The model in evaluation mode, without gradients on its weights. LayerNorm models carry TransformerLens' weight
@@ -144,7 +145,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
         they are, because an RMSNorm sees the mean over the hidden dimensions and centring would change the function.
 
     Raises:
-        ModelError: the model is unknown, cannot be reached or read, or is not supported.
+        ParameterError: an argument is of the wrong type, or `device` or `dtype` is none of these.
+        ModelError: the model is unknown, cannot be reached or read, or is not supported; or the device is not here.
 
     Example:
         >>> import plateaus_utils as pu
@@ -152,7 +154,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
         >>> model.n_layers, model.d_model, model.default_hook
         (4, 32, 'blocks.1.hook_resid_pre')
     """
-    precision, place = _dtype(dtype), _device(device)
+    check(model=name, device=device, dtype=dtype)
+    precision, place = getattr(torch, dtype), _device(device)
     folder = local_folder(name)
     _require_causal(name, folder)
     network, tokenizer = _read(name, folder, precision)
@@ -277,15 +280,8 @@ def _device(device: str) -> torch.device:
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # misspelt, or not on this machine
+    except (RuntimeError, AssertionError) as error:  # not on this machine
         raise ModelError(f"There is no device '{device}' here; use auto, cpu, cuda or mps.") from error
-
-
-def _dtype(dtype: str) -> torch.dtype:
-    found = getattr(torch, dtype, None)
-    if not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise ModelError(f"'{dtype}' is no floating-point type; use float32, or bfloat16 with its noise floor in mind.")
-    return found
 
 
 def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, revision: str) -> LanguageModel:
