@@ -26,19 +26,19 @@ import numpy as np
 import torch
 from myst_nb import glue
 
-from plateaus_utils import arguments, directions, effects, experiments, patching, paths, plotting, sensitivity
+from plateaus_utils import arguments, directions, effects, experiments, kinds, patching, paths, plotting, sensitivity
 from plateaus_utils.book import tables
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
 prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
-n_prompts: int = 120  # base prompts
+n_prompts: int = 300  # base prompts, one a document as long as documents last
 n_others: int = 20000  # activations for targets and for the Gaussian
 shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
 device: str = "auto"  # auto, cpu, cuda or mps
@@ -48,7 +48,7 @@ dtype: str = "float32"  # floating-point type of the model
 # ## Model and prompts
 #
 # `prepare` loads the model, cuts the corpus into sequences of equal length, and collects the residual stream at the hook
-# for each. Bases (perturbed) and others (targets) come from different documents.
+# for each. Bases are perturbed, others give the targets; the targets of a base come from other documents than its own.
 
 # %%
 arguments.check_injected(In)
@@ -76,7 +76,7 @@ glue("one_sentence",
 
 # %% [markdown]
 # The {glue:text}`n_bases` bases come from {glue:text}`n_documents` documents, the {glue:text}`n_others_used` other
-# activations from the remaining ones. No sequence crosses a document or occurs twice. Unless the parameter says so, no
+# activations from the rest of all documents. No sequence crosses a document or occurs twice. Unless the parameter says so, no
 # beginning-of-sequence token is added, as in the report {cite:p}`heimersheim2024plateaus`. A few bases, chosen at random:
 
 # %%
@@ -139,7 +139,7 @@ plotting.show(fig, "Two panels of outlined histograms, of norms and of distances
 
 # %%
 draws = setting.draws(2)
-for kind in ("random", "real-other", "naive", "random mixture", "real mixture"):
+for kind in kinds.MAIN_DIRECTIONS:
     vectors = directions.directions(kind, setting.base_activations, draws)
     cosine = torch.cosine_similarity(vectors, setting.base_activations[:, None], dim=-1)
     print(f"{kind:>15}: median cosine with the base {cosine.quantile(0.5):+z.2f}")
@@ -241,4 +241,4 @@ glue("example_threshold", f"{threshold:.1f}°" if np.isfinite(threshold) else "n
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

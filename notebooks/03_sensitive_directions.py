@@ -30,6 +30,7 @@ from plateaus_utils import (
     estimates,
     experiments,
     findings,
+    kinds,
     plotting,
     quantities,
     sensitivity,
@@ -43,7 +44,7 @@ from plateaus_utils.statistics import bootstrap
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -98,7 +99,7 @@ plotting.show(fig, "Two panels against angle: reverse KL divergence, and share o
 # %%
 angles = sensitive.direction_thresholds(setting, "sphere")
 distances = sensitive.direction_thresholds(setting, "straight")
-main_kinds = [str(kind) for kind in sphere.kind.values]
+main_kinds = list(kinds.MAIN_DIRECTIONS)
 
 # %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and the real-other angle minus that of other kinds in the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner).", "name": "fig-kinds-thresholds"}}
 fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", "real-other")
@@ -142,7 +143,7 @@ tables.matrix_table(pooled)
 # judged on documents that it has not seen.
 
 # %%
-grid = sphere["size"].values
+grid = sphere.path_size.values
 two = {kind: sphere.kl.sel(kind=kind).values for kind in ("random", "real-other")}
 scores = {
     "angle at KL 0.5": {k: sensitivity.first_crossing(grid, v, sensitivity.KL_THRESHOLD) for k, v in two.items()},
@@ -200,7 +201,7 @@ plotting.show(fig, "Distance to the nearest real activation along straight and s
 # deviations from the mean, $t - \mu$, and for $\mu$ itself.
 
 # %%
-axes = ["random", "real-other", "naive", "random mixture", "real mixture", "random deviation", "real deviation", "towards mean"]
+axes = list(kinds.measured("sphere"))
 parts = statistics.even_odd(angles.threshold, axes, documents)
 tables.parts_table(parts)
 
@@ -263,7 +264,7 @@ judge("C5", auroc_l2=estimates.auroc(steep.l2, "kind", "random", "real-other"),
       kl_real=mean_kl.sel(kind="real-other"), kl_random=mean_kl.sel(kind="random"))
 
 # %% tags=["hide-input"]
-at_half = straight.kl.sel(kind=main_kinds).sel(size=0.5, method="nearest").mean("direction")
+at_half = straight.kl.sel(kind=main_kinds).sel(path_size=0.5, method="nearest").mean("direction")
 judge("C12", real_random=estimates.ratio_of_means(at_half, "kind", "real mixture", "random mixture"),
       random_naive=estimates.ratio_of_means(at_half, "kind", "random mixture", "naive"),
       real_naive=estimates.ratio_of_means(at_half, "kind", "real mixture", "naive"))
@@ -298,7 +299,7 @@ glue("answer", f"The median threshold angle is {median['real-other']:.1f}° for 
      f"has the larger angle with probability {estimates.text(separation)} (95 % interval, {len(few.bases)} prompts). By this measure real-other "
      f"directions matter {earlier_word} random ones. Between mixtures, which contain no base and arrive nowhere, that probability is "
      f"{mixtures:.2f}: real mixtures are {mixture_word}.", display=False)
-flip = {k: sphere.top_changed.sel(kind=k).mean(("prompt", "direction")).interp(size=min(median[k].value, 180.0)) for k in ("real-other", "random")}
+flip = {k: sphere.top_changed.sel(kind=k).mean(("prompt", "direction")).interp(path_size=min(median[k].value, 180.0)) for k in ("real-other", "random")}
 glue("flip_at_threshold", f"{float(flip['real-other']):.0%}", display=False)
 glue("flip_at_threshold_random", f"{float(flip['random']):.0%}", display=False)
 
@@ -332,4 +333,4 @@ glue("within_auroc", estimates.text(separation), display=False)
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -31,7 +31,7 @@ import numpy as np
 import xarray as xr
 from myst_nb import glue
 
-from plateaus_utils import arguments, claims, estimates, experiments, findings, plotting, sensitivity, statistics
+from plateaus_utils import arguments, claims, estimates, experiments, findings, kinds, plotting, sensitivity, statistics
 from plateaus_utils.book import tables, verdicts
 from plateaus_utils.experiments import latents, optima, sensitive
 from plateaus_utils.statistics import bootstrap
@@ -40,7 +40,7 @@ from plateaus_utils.statistics import bootstrap
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -81,7 +81,7 @@ tables.dictionary_table(dictionaries)
 # %%
 sizes = {mode: sensitive.direction_thresholds(setting, mode).threshold for mode in ("sphere", "straight")}
 along = {mode: latents.latent_thresholds(setting, sae, mode) for mode in ("sphere", "straight")}
-main = ["real-other", "random", "naive", "random mixture", "real mixture"]
+main = list(kinds.MAIN_DIRECTIONS)
 merged = {mode: {kind: sizes[mode].sel(kind=kind).values for kind in main}
           | {str(kind): along[mode].sel(kind=kind).values for kind in along[mode].kind.values} for mode in along}
 
@@ -152,7 +152,7 @@ walks = {"real-other": sensitive.walks_to_targets(setting).sel(kind="real-other"
 built = latents.walks_to_built(setting, sae)
 walks |= {str(kind): built.sel(kind=kind) for kind in built.kind.values}
 walks["random"] = sensitive.walks_to_targets(setting).sel(kind="random")
-steep = {effect: {kind: 100 * sensitivity.steepest(walk["size"].values, walk[effect].values) for kind, walk in walks.items()} for effect in ("l2", "kl")}
+steep = {effect: {kind: 100 * sensitivity.steepest(walk.path_size.values, walk[effect].values) for kind, walk in walks.items()} for effect in ("l2", "kl")}
 
 # %% mystnb={"figure": {"caption": "Mean position of the steepest step on the way to the target, in percent of the way, by L2 at the last block (left) and KL divergence (right), with 95 percent intervals over documents.", "name": "fig-built-walks"}}
 means = {effect: {kind: bootstrap(np.mean, values, **over) for kind, values in kinds.items()} for effect, kinds in steep.items()}
@@ -185,13 +185,13 @@ tables.comparison(parts, "kind", "whole")
 # %%
 moves = latents.mixed_moves(few, sae)
 whole, moved = (np.nan_to_num(values, nan=np.inf) for values in (moves.whole.values, moves.moved.values))
-lower = {str(sort): (moved[:, i] < whole[:, None]) for i, sort in enumerate(moves.sort.values)}
+lower = {str(sort): (moved[:, i] < whole[:, None]) for i, sort in enumerate(moves.moved_along.values)}
 shares = {sort: bootstrap(np.mean, values, **over_few) for sort, values in lower.items()}
 any_lower = {sort: statistics.proportion(values.any(1)) for sort, values in lower.items()}
 tables.columns_table({"share of moves that lower the threshold": shares, "share of prompts with such a move": any_lower})
 
 # %% mystnb={"figure": {"caption": "Threshold angle of a real-other direction after a move of its target, minus that of the unmoved target, for moves along the target's own latents and along Gaussian mixtures: below zero the move makes the direction more sensitive. Censored angles left out.", "name": "fig-moves"}}
-change = {str(sort): (moves.moved.sel(sort=sort) - moves.whole).values for sort in moves.sort.values}
+change = {str(sort): (moves.moved.sel(moved_along=sort) - moves.whole).values for sort in moves.moved_along.values}
 fig = plotting.histogram_panels({"change of the threshold angle (degrees)": {sort: values[np.isfinite(values)] for sort, values in change.items()}})
 plotting.show(fig, "Histograms of the change of the threshold angle by moves along own latents and along mixtures.")
 
@@ -365,9 +365,9 @@ judge("C6", reconstruction=estimates.mean_difference(towards_l2, "kind", "recons
 
 # %% tags=["hide-input"]
 is_lower = findings.lowered(moves)
-judge("C9", gain=estimates.mean_difference(is_lower, "sort", "own latents", "mixtures"),
-      share=estimates.mean(is_lower.sel(sort="own latents")),
-      any=estimates.proportion(is_lower.sel(sort="own latents").any("direction")))
+judge("C9", gain=estimates.mean_difference(is_lower, "moved_along", "own latents", "mixtures"),
+      share=estimates.mean(is_lower.sel(moved_along="own latents")),
+      any=estimates.proportion(is_lower.sel(moved_along="own latents").any("direction")))
 
 # %% tags=["hide-input"]
 family = [d for d in dictionaries if d.sae.cfg.architecture() == "topk"] or dictionaries
@@ -451,4 +451,4 @@ glue("spread_gap", f"{estimates.text(spread_gap, '.1f')}°", display=False)
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -26,9 +26,11 @@ from myst_nb import glue
 from plateaus_utils import (
     arguments,
     claims,
+    effects,
     estimates,
     experiments,
     findings,
+    kinds,
     models,
     plotting,
     sensitivity,
@@ -42,7 +44,7 @@ from plateaus_utils.statistics import bootstrap
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -77,16 +79,15 @@ print(setting.description, corpus, sep=", ")
 # below 1 for one that is flatter than its own curvature says.
 
 # %%
-kinds = [str(kind) for kind in sensitive.KINDS]
-real_form = explanations.local_quadratic(setting, ("real",), kinds)
+real_form = explanations.local_quadratic(setting, ("real",), kinds.MAIN_DIRECTIONS)
 base_form = explanations.local_quadratic(setting, ("random", "naive"), ("random",))
 by_kind = sensitive.direction_curves(setting, "sphere")
 by_base = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets")
-grid = by_kind["size"].values
+grid = by_kind.path_size.values
 
 # %%
 flatness = {f"real base, {kind}": sensitivity.excess_flatness(by_kind.kl.sel(kind=kind).values, real_form.sel(base="real", kind=kind).values, grid)
-            for kind in kinds}
+            for kind in kinds.MAIN_DIRECTIONS}
 flatness |= {f"{base} base, random": sensitivity.excess_flatness(by_base.kl.sel(base=base).values, base_form.sel(base=base, kind="random").values, grid)
              for base in ("random", "naive")}
 
@@ -110,11 +111,9 @@ tables.columns_table({f"at {angle}°": column for angle, column in shown.items()
 # %%
 layers = explanations.sweep_layers(setting.model.n_layers)
 late_layer = setting.model.n_layers - 1
-by_layer = experiments.prepare_layers(
-    setting.model, results_dir, sorted({*layers, layer}), corpus=corpus, seq_len=seq_len,
-    n_prompts=max(n_prompts_late, n_prompts_layer), seed=seed,
-    n_others=min(explanations.N_SHRUNK, n_others),
-    prepend_bos=prepend_bos, shrinkage=True)
+by_layer = setting.at_layers(
+    sorted({*layers, layer}), n_prompts=max(n_prompts_late, n_prompts_layer),
+    n_others=min(explanations.N_SHRUNK, n_others), shrinkage=True)
 
 # %%
 late = {place: experiments.threshold_sizes(by_layer[place].first(n_prompts_late), f"block_{place}", kinds=("random", "real-other")).threshold.isel(base=0)
@@ -129,7 +128,7 @@ tables.interval_table({f"block {place}": value for place, value in late_auroc.it
 # Separation of random from real-other directions by the angle at which each effect first reaches half of its median value at 90°:
 
 # %%
-by_effect = findings.auroc_by_effect(by_kind, plotting.LABELS)
+by_effect = findings.auroc_by_effect(by_kind)
 tables.columns({"AUROC, random against real-other": by_effect})
 
 # %% [markdown]
@@ -168,8 +167,8 @@ tables.untrained_table(half_way)
 
 # %%
 swaps = explanations.natural_variation(setting)
-tables.columns_table({str(sort): {name: bootstrap(np.nanmedian, swaps[name].sel(sort=sort).values, **over, n_boot=1000)
-                                  for name in ("angle", "distance", "kl")} for sort in swaps.sort.values}, "#.3g")
+tables.columns_table({str(donor): {name: bootstrap(np.nanmedian, swaps[name].sel(donor=donor).values, **over, n_boot=1000)
+                                  for name in ("angle", "distance", "kl")} for donor in swaps.donor.values}, "#.3g")
 
 # %% [markdown]
 # *angle* in degrees, *distance* in norms of the base, *kl* in nats. A threshold angle below the angle between two activations of the same
@@ -204,10 +203,7 @@ tables.comparison(same_token, "base", "real")
 # {doc}`02_activation_plateaus`):
 
 # %%
-with_bos = experiments.prepare_layers(
-    setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len,
-    n_prompts=n_prompts, n_others=n_others, seed=seed,
-    prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
+with_bos = setting.replace(prepend_bos=not prepend_bos)
 bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
 tables.comparison(bos, "kind", "random")
 
@@ -236,7 +232,7 @@ foreign_gap = bootstrap(statistics.auroc, controls.threshold.sel(base="foreign")
 tables.explanations([
     ("KL is quadratic, so it looks flat", "excess flatness 1 around every base", f"at 30°: real {shown[30]['real base, random']:.2f}, Gaussian {shown[30]['random base, random']:.2f}"),
     ("final norm, unembedding or softmax", "the direction effect remains at the last block", f"AUROC {late_auroc[late_layer]:.2f} there, {late_auroc[layer]:.2f} at block {layer}"),
-    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {estimates.text(by_effect.sel(effect=plotting.LABELS['l2']))}, by KL {estimates.text(by_effect.sel(effect=plotting.LABELS['kl']))}"),
+    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {estimates.text(by_effect.sel(effect=effects.EFFECTS['l2'].axis))}, by KL {estimates.text(by_effect.sel(effect=effects.EFFECTS['kl'].axis))}"),
     ("any network of this shape", "the same in untrained weights", "; ".join(f"{n}: plateau {half_way[n, 'l2', 'base']:.2f}, direction {half_way[n, 'l2', 'kind']:.2f}" for n in networks)),
     ("off-distribution inputs are fragile", "realistic bases have the plateau, wherever they come from", f"AUROC against Gaussian bases: own {base_gap:.2f}, foreign real {foreign_gap:.2f}"),
     ("the sink at the first token", "another result with a beginning-of-sequence token", f"AUROC {bootstrap(statistics.auroc, bos.sel(kind='random').values, bos.sel(kind='real-other').values, documents=with_bos.documents):.2f}"),
@@ -274,4 +270,4 @@ glue("n_layer", len(layer_documents), display=False)
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -41,7 +41,7 @@
 #
 # ## Another model, an accelerator, no network
 #
-# `model` takes an embedded name, a Hugging Face hub id or a local folder; `corpus` a packaged corpus, a hub dataset or a local file. CUDA and MPS are used when they are
+# `model` takes an embedded name, a Hugging Face hub id or a local folder; `corpus` a packaged corpus, a hub dataset, a local file, or several joined by `+`. CUDA and MPS are used when they are
 # there (`device=auto`). The hub's variables work as everywhere: `HF_HOME` says where downloads are kept, `HF_HUB_OFFLINE=1` forbids
 # new ones, `HF_TOKEN` opens gated models. The embedded model needs no hub; `PLATEAUS_CACHE` says where it is kept. SAE chapters take `saes`, a list of
 # folders or of `RELEASE:SAE_ID` in SAELens' names; where none is known for a model and layer, principal components stand in, and the page says so.
@@ -97,6 +97,7 @@ glue("model_used", lm.description, display=False)
 # Write `notebooks/NN_name.py` with one cell tagged `parameters` that declares `profile` and `results_dir` and whatever the chapter
 # needs, list `executed/NN_name` in `_toc.yml`, and run `make book`. Experiments belong into `plateaus_utils/experiments/`, each
 # returning one labelled `xarray.Dataset`; figures into `plateaus_utils/plotting.py`. Code cells define nothing.
+# A kind of base or of direction is one entry in `plateaus_utils/kinds.py`, an effect one in `plateaus_utils/effects.py`.
 # A statement that the chapter tests gets an entry in `book/claims.yaml`, with its parts and bands; the chapter hands one estimate for each part
 # to `claims.Judge`, which refuses missing and extra ones.
 #

@@ -11,8 +11,7 @@ from .errors import ParameterError
 
 TYPES = {
     **dict.fromkeys(("model", "results_dir", "corpus", "device", "dtype", "text", "profile"), str),
-    **dict.fromkeys(("layer", "seq_len", "seed", "n_prompts", "n_others", "n_few", "n_walks"), int),
-    **dict.fromkeys(("n_prompts_late", "n_prompts_layer"), int),
+    **dict.fromkeys(("layer", "seq_len", "seed", "n_prompts", "n_others", "n_shown", "n_walks"), int),
     **dict.fromkeys(("prepend_bos", "shrinkage"), bool),
 }
 """Parameter -> type; `bool` is no `int` here."""
@@ -23,10 +22,8 @@ RANGES = {
     "seed": (0, 2**63 - 1),
     "n_prompts": (2, math.inf),
     "n_others": (2, math.inf),
-    "n_few": (1, math.inf),
+    "n_shown": (2, math.inf),
     "n_walks": (1, math.inf),
-    "n_prompts_late": (1, math.inf),
-    "n_prompts_layer": (1, math.inf),
 }
 """Parameter -> smallest and largest value."""
 

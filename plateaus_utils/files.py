@@ -1,4 +1,4 @@
-"""Atomic writes, names for files, and hashes of what files and folders hold."""
+"""Atomic writes, names for files, hashes of what files and folders hold, and which files a parameter names."""
 
 import errno
 import hashlib
@@ -72,6 +72,11 @@ def content_hash(path: Path) -> str:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
+
+
+def members(corpus: str) -> list[str]:
+    """The corpora that a `+`-joined list names; a file or folder that exists is one, whatever its name holds."""
+    return [corpus] if Path(corpus).expanduser().exists() else corpus.split("+")
 
 
 def cache_folder() -> Path:

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from . import estimates, quantities, statistics
+from .effects import EFFECTS
 from .experiments import latents, optima, plateaus
 from .experiments.setting import Setting
 from .models import initializer_ranges, untrained
@@ -115,9 +116,8 @@ def steepest_towards(walks: dict[str, xr.Dataset], effect: str) -> xr.DataArray:
 
 
 def lowered(moves: xr.Dataset) -> xr.DataArray:
-    """Whether each move lowers the threshold of its direction [prompt, sort, direction]; censored sizes are infinite."""
-    (move,) = set(moves.moved.dims) - {"prompt", "sort"}
-    return (moves.moved.fillna(np.inf) < moves.whole.fillna(np.inf)).rename({move: "direction"})
+    """Whether each move lowers the threshold of its direction [prompt, moved_along, direction]; censored sizes are infinite."""
+    return (moves.moved.fillna(np.inf) < moves.whole.fillna(np.inf)).rename(move="direction")
 
 
 def labelled_like(values: np.ndarray, sizes: xr.DataArray) -> xr.DataArray:
@@ -169,16 +169,15 @@ def auroc_drop(early: xr.DataArray, late: xr.DataArray) -> xr.Dataset:
     return estimates.estimate(drop, *samples, n_boot=1000, unit="")
 
 
-def auroc_by_effect(curves: xr.Dataset, labels: dict[str, str]) -> xr.Dataset:
+def auroc_by_effect(curves: xr.Dataset) -> xr.Dataset:
     """AUROC of random against real-other directions over [effect], each at half the median value of its effect at 90°.
 
     Args:
-        curves: effects [prompt, kind, direction, size] on the sphere.
-        labels: effect -> what it is called.
+        curves: effects [prompt, kind, direction, path_size] on the sphere.
     """
     found = {}
     for effect in ("kl", "l2", "l2_normalized"):
-        sizes = quantities.crossing(curves[effect], float(curves[effect].sel(size=90).median()) / 2)
-        found[labels[effect]] = estimates.auroc(sizes, "kind", "random", "real-other", n_boot=500)
+        sizes = quantities.crossing(curves[effect], float(curves[effect].sel(path_size=90).median()) / 2)
+        found[EFFECTS[effect].axis] = estimates.auroc(sizes, "kind", "random", "real-other", n_boot=500)
     parts = [estimate[list(estimates.PARTS)] for estimate in found.values()]
     return xr.concat(parts, xr.Variable("effect", list(found))).assign(next(iter(found.values()))[["n", "n_documents"]])

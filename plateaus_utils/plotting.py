@@ -11,43 +11,14 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from .activations import Gaussian
+from .effects import EFFECTS
+from .kinds import COLORS, STYLES
 from .paths import UNITS
 from .sensitivity import relative
 from .statistics import Interval, bootstrap, censored_median
 
-COLORS = {
-    "blue": "#0072B2",
-    "orange": "#D55E00",
-    "green": "#009E73",
-    "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "yellow": "#E69F00",
-    "black": "#222222",
-    "grey": "#767676",
-}
-"""The palette of Okabe and Ito, which stays distinct under the common colour-vision deficiencies."""
-
-KIND_COLORS = {
-    "real": COLORS["blue"],
-    "random": COLORS["orange"],
-    "naive": COLORS["green"],
-    "isotropic": COLORS["green"],
-    "real-other": COLORS["blue"],
-    "random mixture": COLORS["yellow"],
-    "real mixture": COLORS["sky"],
-    "linear map": COLORS["black"],
-}
-
-KIND_DASHES = {
-    "real": "-",
-    "random": "--",
-    "naive": "-.",
-    "isotropic": "-.",
-    "real-other": "-",
-    "random mixture": (0, (5, 1, 1, 1, 1, 1)),
-    "real mixture": ":",
-    "linear map": (0, (1, 1)),
-}
+KIND_COLORS = {name: color for name, (color, _) in STYLES.items()}
+KIND_DASHES = {name: dash for name, (_, dash) in STYLES.items()}
 
 STYLE = {
     "font.size": 10,
@@ -74,15 +45,7 @@ SERIES = STYLE["axes.prop_cycle"] + cycler(
 """Styles of lines whose kinds have none of their own: told apart without colour, too."""
 
 AXIS = {"degrees": "angle θ (degrees)", "‖base‖": "distance α (norms of the base)", "activation units": "distance ℓ"}
-LABELS = {
-    "kl": "KL divergence (nats)",
-    "kl_reverse": "reverse KL divergence (nats)",
-    "l2": "L2 at last block",
-    "l2_normalized": "L2, normalized",
-    "cosine": "cosine at last block",
-    "cosine_normalized": "cosine, normalized",
-    "top_changed": "share with another top token",
-}
+LABELS = {effect.name: effect.axis for effect in EFFECTS.values()}
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -123,10 +86,10 @@ def curve_panels(data: xr.Dataset, group: str, effects: Sequence[str], means: Se
             values = data[effect].sel({group: member}).mean("direction").values
             if effect in means:
                 color, dashes = KIND_COLORS.get(str(member)), KIND_DASHES.get(str(member), "-")
-                ax.plot(data["size"], values.mean(0), color=color, linestyle=dashes, label=str(member))
+                ax.plot(data.path_size, values.mean(0), color=color, linestyle=dashes, label=str(member))
             else:
-                band(ax, data["size"].values, values, str(member))
-        ax.set(xlabel=AXIS[data["size"].attrs["unit"]], ylabel=LABELS[effect])
+                band(ax, data.path_size.values, values, str(member))
+        ax.set(xlabel=AXIS[data.path_size.attrs["unit"]], ylabel=LABELS[effect])
     axes[0, 0].legend(fontsize=8)
     return figure
 
@@ -136,7 +99,7 @@ def nearest_panels(distances: dict[str, xr.DataArray]) -> Figure:
     figure, axes = panels(1, len(distances), sharey=True)
     for ax, (mode, data) in zip(axes[0], distances.items(), strict=True):
         for kind in data.kind.values:
-            band(ax, data["size"].values, data.sel(kind=kind).values, str(kind))
+            band(ax, data.path_size.values, data.sel(kind=kind).values, str(kind))
         ax.set(xlabel=AXIS[UNITS[mode]])
     axes[0, 0].set(ylabel="distance to nearest real (norms of b)", ylim=(0, None))
     axes[0, 0].legend(fontsize=8)
@@ -147,7 +110,7 @@ def against_linear(data: xr.Dataset, effect: str, end: float = 90.0) -> Figure:
     """An effect relative to its value at the angle `end`, by kind of base, with the curve of a linear map."""
     figure, axes = panels(1, 1, width=5.6)
     for kind in data.base.values:
-        sizes, shares = relative(data["size"].values, data[effect].sel(base=kind).mean("direction").values, end)
+        sizes, shares = relative(data.path_size.values, data[effect].sel(base=kind).mean("direction").values, end)
         band(axes[0, 0], sizes, shares, str(kind))
     chord = np.sin(np.deg2rad(sizes / 2)) / np.sin(np.deg2rad(end / 2))
     axes[0, 0].plot(sizes, chord, color=COLORS["black"], linestyle=KIND_DASHES["linear map"], label="linear map")
@@ -157,10 +120,10 @@ def against_linear(data: xr.Dataset, effect: str, end: float = 90.0) -> Figure:
 
 
 def growth(data: xr.Dataset) -> Figure:
-    """KL and L2 [prompt, size] against small sizes on logarithmic axes."""
+    """KL and L2 [prompt, path_size] against small sizes on logarithmic axes."""
     figure, axes = panels(1, 2)
     for ax, effect in zip(axes[0], ("kl", "l2"), strict=True):
-        band(ax, data["size"].values, data[effect].values, "real")
+        band(ax, data.path_size.values, data[effect].values, "real")
         ax.set(xscale="log", yscale="log", xlabel=AXIS["‖base‖"], ylabel=LABELS[effect])
     return figure
 

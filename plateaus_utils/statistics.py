@@ -254,11 +254,11 @@ def half_way_auroc(
 ) -> Interval:
     """Probability that a curve of the member `first` reaches half of its own value at `end` later than one of `second`.
 
-    The curves are [prompt, `group`, direction, size], and `end` is in the unit of their sizes.
+    The curves are [prompt, `group`, direction, path_size], and `end` is in the unit of their sizes.
     """
     half = []
     for member in (first, second):
-        sizes, shares = relative(curves["size"].values, curves.sel({group: member}).values, end)
+        sizes, shares = relative(curves.path_size.values, curves.sel({group: member}).values, end)
         half.append(first_crossing(sizes, shares, 0.5))
     return bootstrap(auroc, *half, documents=documents, n_boot=1000)
 

@@ -22,11 +22,11 @@ def walks():
     dims = ("prompt", "mode", "kind")
     return xr.Dataset(
         {
-            "kl": ((*dims, "size"), rng.uniform(0, 3, shape)), "l2": ((*dims, "size"), rng.uniform(0, 30, shape)),
+            "kl": ((*dims, "place"), rng.uniform(0, 3, shape)), "l2": ((*dims, "place"), rng.uniform(0, 30, shape)),
             "threshold": (dims, np.where(rng.random(shape[:3]) < 0.3, np.nan, 40.0)),
-            "probability": ((*dims, "size", "token_rank"), rng.uniform(0, 1, (*shape, 2))),
+            "probability": ((*dims, "place", "token_rank"), rng.uniform(0, 1, (*shape, 2))),
             "token": ((*dims, "token_rank"), rng.integers(60, 70, (*shape[:3], 2))),
-            "sizes": (("mode", "size"), np.stack([np.linspace(0, 180, 5), np.linspace(0, 2, 5)])),
+            "path_size": (("mode", "place"), np.stack([np.linspace(0, 180, 5), np.linspace(0, 2, 5)])),
         },
         coords={"mode": ["sphere", "straight"], "kind": ["random", "real-other", "naive"]},
     )  # fmt: skip

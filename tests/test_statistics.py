@@ -282,8 +282,8 @@ def test_half_way_sizes_see_the_shape_of_a_curve_and_not_its_height(rng):
     heights = rng.uniform(0.1, 10, (12, 2, 3))
     late, early = (grid / 90) ** 4, grid / 90  # half of the value at 90 degrees at 75.7 and at 45
     curves = heights[..., None] * np.stack([late, early])[None, :, None]
-    dims = ("prompt", "base", "direction", "size")
-    labelled = xr.DataArray(curves, dims=dims, coords={"base": ["real", "random"], "size": grid})
+    dims = ("prompt", "base", "direction", "path_size")
+    labelled = xr.DataArray(curves, dims=dims, coords={"base": ["real", "random"], "path_size": grid})
     assert statistics.half_way_auroc(labelled, "base", "real", "random", np.arange(12)).value == 1
     swapped = labelled.assign_coords(base=["random", "real"])
     assert statistics.half_way_auroc(swapped, "base", "real", "random", np.arange(12)).value == 0

@@ -28,7 +28,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from .. import errors
 from ..errors import BookError, ParameterError, PlateausError
-from ..files import PROJECT, cache_folder, content_hash, replacing
+from ..files import PROJECT, cache_folder, content_hash, members, replacing
 from ..results import USED
 from .parameters import SET_BY_DRIVER, chapters
 
@@ -54,7 +54,8 @@ def _named_paths(parameters: dict[str, Any]) -> list[str]:
     """Values of parameters, or entries of lists of them, that name an existing file or folder: a corpus, a model, an SAE."""
     given = {name: value for name, value in parameters.items() if name not in SET_BY_DRIVER}
     values = [v for value in given.values() for v in (value if isinstance(value, list) else [value])]
-    return sorted({v for v in values if isinstance(v, str) and v and Path(v).expanduser().exists()})
+    named = {name for v in values if isinstance(v, str) and v for name in members(v) if name}
+    return sorted(name for name in named if Path(name).expanduser().exists())
 
 
 def recorded(name: str, root: Path = PROJECT) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from ..arguments import MODELS, SAMPLES_PER_DIMENSION, check_as_default, suggestion
 from ..errors import ParameterError
-from ..files import DATA, PROJECT, file_name
+from ..files import DATA, PROJECT, file_name, members
 
 SET_BY_DRIVER = ("profile", "results_dir")
 """Parameters that every notebook declares and that only the driver may set."""
@@ -164,7 +164,7 @@ def check_inputs(given: dict[str, Any], declared: dict[str, dict[str, Parameter]
     """
     defaults = {p.name: p.default for parameters in declared.values() for p in parameters.values()}
     values = defaults | given
-    paths = [("model", values.get("model")), ("corpus", values.get("corpus"))]
+    paths = [("model", values.get("model")), *(("corpus", path) for path in members(values.get("corpus", "")))]
     paths += [("saes", path) for path in values.get("saes", [])]
     for name, path in paths:
         if path and path.startswith((".", "/", "~")) and not Path(path).expanduser().exists():
