@@ -231,7 +231,12 @@ def _read(name: str, folder: Path | None, dtype: torch.dtype) -> tuple[PreTraine
     """Weights and tokenizer as transformers reads them, with its many errors turned into one."""
     try:
         network, loaded = AutoModelForCausalLM.from_pretrained(
-            folder or name, dtype=dtype, attn_implementation="eager", trust_remote_code=False, output_loading_info=True
+            folder or name,
+            dtype=dtype,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder or name, trust_remote_code=False)
         if len(tokenizer) < 2:  # what some tokenizer classes make of no files at all

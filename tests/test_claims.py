@@ -1,3 +1,4 @@
+import html
 import json
 import math
 import re
@@ -5,6 +6,8 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
 from scipy import stats
 
 from plateaus_utils import claims, controls
@@ -253,7 +256,18 @@ def test_every_source_is_in_the_bibliography():
 @pytest.mark.parametrize("name", claims.registry())
 def test_registry_entries_say_all_that_is_needed(name):
     registered = claims.registry()[name]
-    known = {"family", "statement", "source", "published", "figure", "estimand", "size", "secondary", "departs", "needs"}
+    known = {
+        "family",
+        "statement",
+        "source",
+        "published",
+        "figure",
+        "estimand",
+        "size",
+        "secondary",
+        "departs",
+        "needs",
+    }
     assert set(registered) <= known | {"same_as"}
     if "same_as" in registered:
         assert registered["same_as"] in claims.distinct()
@@ -340,7 +354,10 @@ def test_readme_is_written_between_its_marks_and_nowhere_else(collected):
     readme = (PROJECT / "README.md").read_text()
     written = verdicts.readme_with(collected, readme)
     assert "| (i) | It is so, too. | holds | not comparable | gap 5.0 [" in written
-    assert "Of 4 distinct statements, the report's and those of later work, 1 hold, 1 do not hold, 0 are undecided" in written
+    assert (
+        "Of 4 distinct statements, the report's and those of later work, 1 hold, 1 do not hold, 0 are undecided"
+        in written
+    )
     outside = re.compile(re.escape(verdicts.START) + ".*" + re.escape(verdicts.END), re.DOTALL)
     assert outside.sub("", written) == outside.sub("", readme)
     assert verdicts.readme_with(collected, written) == written
@@ -361,3 +378,9 @@ def test_readme_command_writes_checks_and_says_what_is_missing(registry, tmp_pat
     assert verdicts.main([], tmp_path) == 0
     assert (tmp_path / verdicts.PICTURE).read_text().startswith("<svg")
     assert verdicts.main(["--check"], tmp_path) == 0
+
+
+@pytest.mark.parametrize("name", ["jumprelu-32", "a|b", "*a*_b_`c`", "<b>$x$[y](z)", "~/saes/..\\x"])
+def test_names_of_saes_are_shown_as_they_are(name):
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(f"| name |\n| --- |\n| {verdicts.literal(name)} |\n")
+    assert BeautifulSoup(page, "html.parser").td.decode_contents() == html.escape(name, quote=False)

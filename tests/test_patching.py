@@ -276,33 +276,6 @@ def test_backward_gradient_of_a_divergence_is_the_finite_difference(gpt2, llama,
 # What is refused ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_point_that_is_not_finite_is_refused(gpt2, tokens, refused, bad):
-    suffix = Suffix(gpt2, tokens, MIDDLE)
-    points = points_around(suffix, 2)
-    points[1, 1, 7] = bad
-    with refused(ActivationError, "NaN or infinite"):
-        suffix(points)
-
-
-@pytest.mark.parametrize("shape", [(3, 2, 31), (2, 2, 32), (3, 2, 1, 32)])
-def test_points_of_another_shape_are_refused(gpt2, tokens, refused, shape):
-    with refused(ActivationError, str(shape), "(3, 2, 32) was expected"):
-        Suffix(gpt2, tokens, MIDDLE)(torch.zeros(shape))
-
-
-@pytest.mark.parametrize("positions", [(12,), (-13,), (3, 3), (-1, 11), ()])
-def test_places_outside_the_sequence_or_named_twice_are_refused(gpt2, tokens, refused, positions):
-    with refused(ActivationError, "not distinct places in a sequence of 12"):
-        Suffix(gpt2, tokens, MIDDLE, positions)
-
-
-@pytest.mark.parametrize("hook_name", ["blocks.4.hook_resid_pre", "blocks.1.hook_resid_mid", "ln_final.hook_scale"])
-def test_hook_that_does_not_exist_is_refused(gpt2, tokens, refused, hook_name):
-    with refused(ModelError, hook_name):
-        Suffix(gpt2, tokens, hook_name)
-
-
 def test_network_that_is_not_the_bridges_is_refused_before_it_is_used(family_folder, tokens, refused):
     model = load_model(family_folder("gpt2"), device="cpu")
     model.core.transformer.h[3].mlp.c_proj.weight.mul_(1.05)
