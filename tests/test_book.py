@@ -452,6 +452,23 @@ def test_edited_corpus_makes_its_chapters_stale(root, runs, others):
     assert runs == ["01_one", "claims"] * 2
 
 
+def test_the_registry_of_statements_belongs_to_every_chapter(root, runs):
+    for content in ("one", "one", "two"):
+        (root / "book").mkdir(exist_ok=True)
+        (root / "book" / "claims.yaml").write_text(content)
+        run(root, {})
+    assert runs == ["01_one", "claims"] * 2
+
+
+def test_claims_of_another_run_make_the_collecting_chapter_stale(root, runs):
+    other = root / "results" / "replicate+untrained" / "claims.json"
+    other.parent.mkdir(parents=True)
+    for content in ("[]", "[]", "[1]"):
+        other.write_text(content)
+        run(root, {})
+    assert runs == ["01_one", "claims", "claims"]
+
+
 def test_edited_file_of_a_folder_makes_its_chapters_stale(root, runs):
     with_corpus(root)
     folder = root / "model"

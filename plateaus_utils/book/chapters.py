@@ -36,16 +36,23 @@ COLLECTING = ("claims", "status")
 """Chapters that read what those listed before them left, and so are stale when one of them ran again."""
 
 
+def _collected(earlier: Iterable[str], own: Path, root: Path) -> list[str | None]:
+    """Keys of the chapters before a collecting one, and hashes of the claims of other runs, which it shows beside its own."""
+    others = sorted(path for path in (root / "results").glob("*/claims.json") if path.parent != own)
+    return [recorded(name, root).get("key") for name in earlier] + [content_hash(path) for path in others]
+
+
 def chapter_key(name: str, parameters: dict[str, Any], root: Path = PROJECT, read: Iterable[str] = ()) -> str:
     """What determines the chapter.
 
-    Its script, its parameters with the content of every file or folder that they name, the package, the pins, and the
-    keys of chapters that it reads.
+    Its script, its parameters with the content of every file or folder that they name, the package, the registry of
+    statements, the pins, and the keys of what it reads.
     """
     named = {path: content_hash(Path(path).expanduser()) for path in _named_paths(parameters)}
     digest = hashlib.sha256(json.dumps([parameters, named, *read], sort_keys=True).encode())
     package = sorted((root / "plateaus_utils").rglob("*.py"))
-    for path in (root / "notebooks" / f"{name}.py", root / "requirements.txt", *package):
+    registry = (root / "book").glob("claims.yaml")
+    for path in (root / "notebooks" / f"{name}.py", root / "requirements.txt", *registry, *package):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -313,7 +320,7 @@ def run_chapters(plan: dict[str, dict[str, Any]], only: Iterable[str] = (), root
     lost = not all((root / parameters["results_dir"]).is_dir() for parameters in plan.values())
     stale = []
     for number, (name, parameters) in enumerate(plan.items()):
-        read = [recorded(other, root).get("key") for other in list(plan)[:number]] if name in COLLECTING else []
+        read = _collected(list(plan)[:number], root / parameters["results_dir"], root) if name in COLLECTING else []
         key = chapter_key(name, parameters, root, read)
         if is_current(name, key, root) and not lost:
             print(f"{name:<28} up to date", flush=True)
