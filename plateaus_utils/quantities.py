@@ -37,9 +37,18 @@ def crossings(curves: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
     found = [crossing(curves, level) for level in levels]
     return xr.concat(
         found,
-        xr.Variable("level", levels, {"description": "KL threshold", "unit": "nats"}),
+        xr.Variable("level", levels, {"description": "threshold", "unit": curves.attrs.get("unit", "")}),
         combine_attrs="drop_conflicts",
     )
+
+
+def chords(angles: xr.DataArray, norms: xr.DataArray) -> xr.DataArray:
+    """Straight distances from the base at angles on the sphere, in degrees, around bases of these norms; NaN stays NaN.
+
+    Equal angles around bases of different norms are different distances.
+    """
+    found = (2 * norms * np.sin(np.deg2rad(angles) / 2)).transpose(*angles.dims)
+    return found.assign_attrs(description="distance from the base", unit=norms.attrs.get("unit", ""))
 
 
 def shares(curves: xr.DataArray, end: float) -> xr.DataArray:
