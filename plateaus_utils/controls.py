@@ -50,7 +50,7 @@ def directions(decides: Estimand, standardized: np.ndarray, alpha: float) -> lis
 
 def is_contrast(name: str) -> bool:
     """Whether a statement compares two kinds within prompts, so that there are labels to exchange."""
-    return claims.estimand(name).scale in ("ratio", "auroc", "angle", "percent", "correlation") and "null" not in (
+    return claims.estimand(name).scale in ("ratio", "auroc", "angle", "percent", "correlation") and "reference" not in (
         claims.registry()[name]["estimand"]
     )
 

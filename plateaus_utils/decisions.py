@@ -143,7 +143,7 @@ def from_registry(entry: dict[str, Any], scales: dict[str, dict[str, Any]]) -> E
         unit=scale["unit"],
         kind=stated["kind"],
         sign=stated["sign"],
-        null=float(stated.get("null", scale["null"])),
+        null=float(stated.get("reference", scale["reference"])),
         half_width=float(stated.get("half_width", scale["half_width"])),
         one_sided=stated.get("one_sided", False),
         published=size_.get("published"),

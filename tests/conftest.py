@@ -154,7 +154,7 @@ def refused():
 @pytest.fixture(scope="session")
 def stated():
     """README's claims: number, statement, verdict, name of the first measured part, its value, low and high."""
-    pattern = r"^\| (\([ivx]+\)) \| (.+) \| (.+) \| (.+) (\S+) \[(\S+),\s(\S+)\].* \|$"
+    pattern = r"^\| (\([ivx]+\)) \| (.+) \| (.+) \| .+ \| (.+) (\S+) \[(\S+),\s(\S+)\].* \|$"
     found = re.findall(pattern, (PROJECT / "README.md").read_text(), re.MULTILINE)
     return [(*row[:4], *map(float, row[4:])) for row in found]
 

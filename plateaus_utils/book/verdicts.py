@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import claims, estimates
+from .. import claims, controls, estimates
 from ..claims import NOT_TESTED
 from ..decisions import FAILS, HOLDS, OPEN
 from ..errors import BookError, PlateausError
@@ -47,6 +47,11 @@ def of_the_report(collected: Sequence[dict]) -> list[tuple[str, dict]]:
     """The report's ten statements by their own numbers, in their order, each with the claim that judges it."""
     found = {label: claim for claim in collected for label in claim["labels"] if label.startswith("(")}
     return [(label, found[label]) for label in claims.registry() if label in found]
+
+
+def rows(collected: Sequence[dict]) -> list[tuple[str, dict]]:
+    """All distinct statements, each under all its numbers."""
+    return [(", ".join(claim["labels"]), claim) for claim in collected]
 
 
 def glance(collected: Sequence[dict]) -> str:
@@ -129,7 +134,7 @@ def _section(claim: dict) -> str:
 
 
 def _because(decides: dict) -> str:
-    reasons = [decides[key] for key in ("null_is", "half_width_is") if key in decides]
+    reasons = [decides[key] for key in ("reference_is", "half_width_is") if key in decides]
     return f" ({'; '.join(reasons)})" if reasons else ""
 
 
@@ -141,6 +146,25 @@ def needed(claim: dict) -> str:
     if available is not None and number > available:
         return f"about {number:,} documents for a power of 90 %, more than the corpora at hand hold ({available:,})"
     return f"about {number:,} documents for a power of 90 %"
+
+
+def controlled(folder: Path) -> str:
+    """What the control by permuted labels found, in a sentence."""
+    found = controls.run(folder)["permuted"]
+    outcome = "as it must be" if found["share"] <= found["limit"] else "MORE THAN IT MAY BE: the verdicts cannot be trusted"
+    return (
+        f"With the kinds exchanged within prompts at random, {found['runs']:,} times over the {found['statements']} statements that "
+        f"compare two kinds, any statement was detected in {found['share']:.1%} of the runs (at most {found['limit']:.1%}), {outcome}."
+    )
+
+
+def control_table(folder: Path) -> str:
+    """Power and reversal of each statement, as a Markdown table."""
+    found = controls.run(folder)["planted"]
+    lines = "\n".join(
+        f"| {name} | {row['planted']:.1f} | {row['power']:.2f} | {row['reversed']:.2f} |" for name, row in found.items()
+    )
+    return f"| | planted effect (half-widths) | power | reversed |\n| --- | --- | --- | --- |\n{lines}\n"
 
 
 def untested(collected: Sequence[dict]) -> str:
