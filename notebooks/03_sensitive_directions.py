@@ -218,7 +218,7 @@ tables.parts_table(parts)
 
 # %%
 same, has_same = sensitive.same_token_pairs(setting)
-other = plateaus.pair_paths(setting, "pairs_0")
+other = plateaus.trained_pairs(setting)
 slopes = findings.slopes({"same token": same, "other token": other})  # [prompt, last_token]
 last_tokens = setting.others.tokens[setting.draws(1, "pairs").real_index[:, 0], -1].numpy()
 different = last_tokens != setting.bases.tokens[:, -1].numpy()

@@ -82,7 +82,7 @@ print(setting.description, corpus, sep=", ")
 real_form = explanations.local_quadratic(setting, ("real",), kinds.MAIN_DIRECTIONS)
 base_form = explanations.local_quadratic(setting, ("random", "naive"), ("random",))
 by_kind = sensitive.direction_curves(setting, "sphere")
-by_base = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets")
+by_base = plateaus.plateau_curves(setting, "sphere")
 grid = by_kind.path_size.values
 
 # %%

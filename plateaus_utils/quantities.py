@@ -47,7 +47,7 @@ def chords(angles: xr.DataArray, norms: xr.DataArray) -> xr.DataArray:
 
     Equal angles around bases of different norms are different distances.
     """
-    found = (2 * norms * np.sin(np.deg2rad(angles) / 2)).transpose(*angles.dims)
+    found = (2 * norms * np.sin(np.deg2rad(angles) / 2)).transpose(*angles.dims).drop_attrs()
     return found.assign_attrs(description="distance from the base", unit=norms.attrs.get("unit", ""))
 
 

@@ -22,6 +22,7 @@ def curves():
             "document": ("prompt", [0, 0, 1]),
             "path_size": ("path_size", SIZES, {"unit": "degrees"}),
         },
+        attrs={"unit": "nats"},
     )
 
 
@@ -47,6 +48,15 @@ def test_shares_are_one_at_the_end(curves):
     half = quantities.share_crossing(curves, 0.25, 90)
     np.testing.assert_allclose(half, 45)
     assert half.attrs["unit"] == "degrees"
+
+
+def test_chords_are_straight_distances_at_angles():
+    angles = xr.DataArray(
+        [[60.0, 180.0], [90.0, np.nan]], dims=("prompt", "base"), attrs={"unit": "degrees", "limit": 180}
+    )
+    found = quantities.chords(angles, xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("prompt", "base")))
+    np.testing.assert_allclose(found, [[1, 4], [3 * 2**0.5, np.nan]])
+    assert "limit" not in found.attrs
 
 
 @pytest.mark.parametrize("name", ["area", "rise"])

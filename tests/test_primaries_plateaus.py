@@ -123,7 +123,9 @@ def test_distances_covered_follow_from_the_stored_paths(setting, stored):
     expected = [np.interp(0.3, paths.t, row) / row[-1] for row in paths.from_start.values]
     np.testing.assert_allclose(sample, expected, rtol=1e-5)
     late = primaries.covered(stored("pairs_trained"), 0.6)
-    np.testing.assert_allclose(late, [np.interp(0.6, paths.t, row) / row[-1] for row in paths.from_start.values], rtol=1e-5)
+    np.testing.assert_allclose(
+        late, [np.interp(0.6, paths.t, row) / row[-1] for row in paths.from_start.values], rtol=1e-5
+    )
     slopes = [49 * np.diff(row / row[-1]).max() for row in paths.from_start.values]
     np.testing.assert_allclose(primaries.linear_slope(stored("pairs_trained")), slopes, rtol=1e-5)
 

@@ -310,7 +310,6 @@ def pair_paths(
     return in_chunks(setting, name, options, compute, coords, PAIR_LABELS, model)
 
 
-
 def trained_pairs(setting: Setting) -> xr.Dataset:
     """`pair_paths` through the network itself."""
     return pair_paths(setting, "pairs_trained")

@@ -27,7 +27,8 @@ def real_edge(setting: Setting) -> xr.DataArray:
 def lengths(setting: Setting) -> xr.DataArray:
     """Plateau lengths [prompt, base] at the published level, activation units; those beyond the limit count as the limit."""
     found = plateaus.plateau_lengths(setting).threshold
-    return found.fillna(found.limit).assign_attrs(found.attrs)
+    filled = found.fillna(found.limit).drop_attrs()
+    return filled.assign_attrs(description="plateau length", unit=found.unit)
 
 
 def length_ratio(setting: Setting) -> xr.DataArray:
@@ -37,7 +38,7 @@ def length_ratio(setting: Setting) -> xr.DataArray:
 
 def steps(setting: Setting) -> xr.DataArray:
     """The same lengths in the published steps [prompt, base]."""
-    return (lengths(setting) / plateaus.ABSOLUTE_STEP).assign_attrs(description="plateau length", unit="steps")
+    return (lengths(setting) / plateaus.ABSOLUTE_STEP).assign_attrs(unit="steps")
 
 
 def length_ratios(distances: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
