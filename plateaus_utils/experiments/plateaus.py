@@ -211,7 +211,7 @@ def activation_plane(setting: Setting) -> xr.Dataset:
         `kl` [prompt, corner, v, u] and `corner_xy` [prompt, corner, xy]: the corners in orthonormal coordinates of the
         plane, with A at the origin and B on the first axis.
     """
-    draws = setting.draws(1, "plane")
+    draws, n = setting.draws(1, "plane"), min(N_PLANES, setting.n_prompts)
     v, u = np.meshgrid(PLANE_COORDINATES, PLANE_COORDINATES, indexing="ij")
     weights = torch.tensor(np.stack([1 - u - v, u, v]).reshape(3, -1), dtype=torch.float32)
 
@@ -231,9 +231,9 @@ def activation_plane(setting: Setting) -> xr.Dataset:
     return resumed(
         setting.folder,
         "activation_plane",
-        setting.made_by | {"n_planes": N_PLANES},
-        N_PLANES,
-        N_PLANES,
+        setting.made_by | {"n_planes": n},
+        n,
+        n,
         compute,
         setting.provenance,
     )
