@@ -112,7 +112,8 @@ plotting.show(
 
 # %% mystnb={"figure": {"caption": "KL divergence (left) and L2 distance at the last block (right) relative to their values at 90 degrees, against the curves of a quadratic and of a linear map (dotted). Grey line: a tenth. Median and quartiles over the prompts shown.", "name": "fig-smooth"}}
 fig = plotting.against_smooth(sphere)
-plotting.show(fig, "Relative KL and L2 against angle for three kinds of base, with curves of a quadratic and a linear map.")
+plotting.show(
+    fig, "Relative KL and L2 against angle for three kinds of base, with curves of a quadratic and a linear map.")
 
 # %%
 edges = primaries.edges(full)  # [prompt, base]
@@ -140,8 +141,9 @@ prose.glue(
 # {glue:text}`l2_30_real`, Gaussian {glue:text}`l2_30_random`, isotropic {glue:text}`l2_30_naive`. The same edges by corpus:
 
 # %%
+real_by_corpus = estimates.by_corpus(edges.sel(base="real"))
 tables.columns({
-    "edge, real base (°)": estimates.by_corpus(edges.sel(base="real")),
+    "documents": real_by_corpus.n_documents, "edge, real base (°)": real_by_corpus,
     "edge, Gaussian base (°)": estimates.by_corpus(edges.sel(base="random")),
     "real minus Gaussian (°)": estimates.by_corpus(edge_gap)})
 
@@ -289,7 +291,7 @@ prose.glue(
 # ## With a beginning-of-sequence token
 #
 # The report adds none. The key result {glue:text}`bos_change` one in front of every prompt, and with as many tokens in all, on
-# {glue:text}`n_prompts_shown` prompts:
+# {glue:text}`n_prompts_shown` prompts from {glue:text}`n_documents_bos` documents:
 
 # %%
 with_bos = setting.replace(prepend_bos=not prepend_bos)
@@ -340,6 +342,7 @@ verdicts.table(judge.judged)
 # %% tags=["remove-cell"]
 prose.glue(
     **prose.sample(full, shown=setting), bos_change="without" if prepend_bos else "with",
+    n_documents_bos=prose.sample(with_bos)["n_documents_used"],
     answer=prose.plateaus(edge_means, gap, thresholds, claims.estimand("C1").null, sensitivity.KL_THRESHOLD))
 
 # %% [markdown]

@@ -34,10 +34,11 @@ def crossing(curves: xr.DataArray, level: float = KL_THRESHOLD) -> xr.DataArray:
 def crossings(curves: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
     """The same at several levels, with a dimension `level`."""
     levels = np.asarray(levels, float)
+    what = f"{curves.name.upper()} threshold" if curves.name else "threshold"
     found = [crossing(curves, level) for level in levels]
     return xr.concat(
         found,
-        xr.Variable("level", levels, {"description": "threshold", "unit": curves.attrs.get("unit", "")}),
+        xr.Variable("level", levels, {"description": what, "unit": curves.attrs.get("unit", "")}),
         combine_attrs="drop_conflicts",
     )
 
@@ -54,7 +55,12 @@ def chords(angles: xr.DataArray, norms: xr.DataArray) -> xr.DataArray:
 def shares(curves: xr.DataArray, end: float) -> xr.DataArray:
     """Curves [..., path_size] up to the size `end`, divided by their value there."""
     kept = curves.sel(path_size=curves.path_size.values <= end + 1e-9)
-    return (kept / kept.isel(path_size=-1, drop=True)).assign_coords(path_size=kept.path_size).transpose(*curves.dims)
+    return (
+        (kept / kept.isel(path_size=-1, drop=True))
+        .assign_coords(path_size=kept.path_size)
+        .transpose(*curves.dims)
+        .assign_attrs(unit="")
+    )
 
 
 def share_crossing(curves: xr.DataArray, share: float, end: float) -> xr.DataArray:

@@ -98,17 +98,6 @@ def test_an_exact_quadratic_is_as_flat_as_predicted():
     np.testing.assert_allclose(quantities.flatness(kl, gram).isel(path_size=slice(1, None)), 1)
 
 
-def test_chord_of_a_linear_map():
-    assert findings.chord(90, 90) == 1
-    assert findings.chord(60, 180) == pytest.approx(0.5)
-
-
-def test_flat_share_counts_points_near_any_corner():
-    kl = np.full((1, 3, 2, 2), 9.0)
-    kl[0, 2, 0] = 0.1
-    assert findings.flat_share(xr.Dataset({"kl": (("prompt", "corner", "v", "u"), kl)})) == 0.5
-
-
 def test_earlier_compares_medians_within_prompts_and_censored_ones_are_late():
     sizes = xr.DataArray(
         [[[1, 1, 9], [2, 2, 2]], [[3, 3, 3], [2, 2, 2]], [[np.nan] * 3, [2, 2, 2]], [[2, 2, 2], [np.nan] * 3]],

@@ -43,6 +43,27 @@ def test_interval_curve_draws_estimates_and_their_ends(by_level):
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("KL threshold (nats)", "AUROC", "log")
 
 
+def test_marked_places_are_named_on_the_figure(by_level):
+    (ax,) = plotting.interval_curve(by_level, "level", "AUROC", marks={"here": 0.5}).axes
+    assert [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]] == [0.5]
+    assert "here" in [text.get_text() for text in ax.texts]
+
+
+def test_curves_that_are_smooth_maps_lie_on_their_references():
+    chord = np.sin(np.deg2rad(SIZES / 2))
+    dims = ("prompt", "base", "direction", "path_size")
+    coords = {"base": ["real"], "path_size": ("path_size", SIZES, {"unit": "degrees"})}
+    curves = {effect: (dims, np.tile(5 * chord**power, (3, 1, 2, 1))) for effect, power in (("kl", 2), ("l2", 1))}
+    figure = plotting.against_smooth(xr.Dataset(curves, coords))
+    for ax, name in zip(figure.axes, ("quadratic", "linear map"), strict=True):
+        lines = {line.get_label(): line for line in ax.lines}
+        assert lines["real"].get_xdata().max() == lines[name].get_xdata().max() == 90
+        drawn = np.interp(lines["real"].get_xdata(), lines[name].get_xdata(), lines[name].get_ydata())
+        np.testing.assert_allclose(lines["real"].get_ydata(), drawn, atol=1e-6)
+    quadratic = next(line for line in figure.axes[0].lines if line.get_label() == "quadratic")
+    assert np.interp(0.1, quadratic.get_ydata(), quadratic.get_xdata()) == pytest.approx(25.84, abs=0.05)
+
+
 def test_thresholds_are_drawn_at_their_own_limit_where_censored():
     values = np.array([[[10.0, 12.0], [5.0, np.nan]], [[11.0, 9.0], [np.nan, np.nan]]])
     sizes = xr.DataArray(values, dims=("prompt", "base", "direction"), coords={"base": ["real", "random"]},

@@ -1,5 +1,6 @@
 """Estimates -> the numbers and sentences that a chapter's text shows."""
 
+import re
 from typing import Any
 
 import xarray as xr
@@ -37,8 +38,7 @@ def _members(value: Any) -> list[tuple[str, Any]]:
         return [("", value)]
     (dim,) = value.value.dims
     return [
-        (f"_{str(member).replace(' ', '_').replace('-', '_')}", value.sel({dim: member}))
-        for member in value[dim].values
+        ("_" + re.sub(r"\W+", "_", str(member)).strip("_"), value.sel({dim: member})) for member in value[dim].values
     ]
 
 
@@ -50,7 +50,7 @@ def percent(share: Any) -> str:
 def extremes(estimate: xr.Dataset, null: float) -> dict[str, str]:
     """The smallest and the largest of estimates over one dimension, with their places, and whether `null` lies between them."""
     (dim,) = estimate.value.dims
-    low, high = estimate.value.argmin(), estimate.value.argmax()
+    low, high = estimate.value.argmin(dim), estimate.value.argmax(dim)
 
     def at(place: xr.DataArray) -> str:
         return f"{float(estimate.value[place]):.2f} at {float(estimate[dim][place]):.3g} {estimate[dim].attrs['unit']}"
@@ -104,11 +104,11 @@ def plateaus(edge: xr.Dataset, gap: xr.Dataset, threshold: xr.Dataset, quadratic
     verdict = _above(gap, 0, "longer than", "shorter than", "not distinguishable from")
     return (
         f"The KL divergence reaches a tenth of its value at 90° at {words(real)} around real activations and at "
-        f"{words(gaussian)} around Gaussian ones, a quadratic at {quadratic:.1f}° (means over {int(gap.n_documents)} documents, "
-        f"95 % intervals): around real activations it rises {leaves[0]}, around Gaussian ones {leaves[1]}. By this measure "
-        f"plateaus around real activations are {verdict} those around Gaussian ones, by {words(gap)}. The median angle at which "
-        f"the divergence reaches {level} nats is {words(threshold.sel(base='real'))} and "
-        f"{words(threshold.sel(base='random'))}."
+        f"{words(gaussian)} around Gaussian ones, a quadratic at {quadratic:.1f}° (means over {int(gap.n_documents)} "
+        f"documents, 95 % intervals): around real activations it rises {leaves[0]}, around Gaussian ones {leaves[1]}. By "
+        f"this measure plateaus around real activations are {verdict} those around Gaussian ones (paired difference "
+        f"{words(gap)}). The median angle at which the divergence reaches {level} nats is "
+        f"{words(threshold.sel(base='real'))} and {words(threshold.sel(base='random'))}."
     )
 
 
