@@ -254,7 +254,8 @@ verdicts.table(judge.judged)
 # %% tags=["remove-cell"]
 arrival = findings.arrival_angles(setting)
 cut = findings.cut_short(main_angles, arrival)
-reached, flipped = 1 - estimates.censored(cut), findings.flipped_at_threshold(sphere, main_angles)
+reached = cut.notnull().mean(("prompt", "direction"))
+flipped = findings.flipped_at_threshold(sphere, main_angles)
 prose.glue(
     **prose.sample(setting, sphere.sizes["direction"]),
     answer=prose.sensitive(estimates.median(main_angles), within),

@@ -23,17 +23,6 @@ def pairs(n, power):
     )
 
 
-def test_flat_share_counts_points_near_any_corner():
-    kl = np.full((1, 3, 2, 2), 9.0)
-    kl[0, 2, 0] = 0.1
-    assert findings.flat_share(xr.Dataset({"kl": (("prompt", "corner", "v", "u"), kl)})) == 0.5
-
-
-def test_chord_of_a_linear_map():
-    assert findings.chord(90, 90) == 1
-    assert findings.chord(60, 180) == pytest.approx(0.5)
-
-
 def test_networks_are_drawn_over_the_prompts_that_all_have_and_averaged_over_their_own():
     paths = [pairs(6, 1), pairs(6, 0.5), pairs(3, 2)]
     drawn = findings.by_network(*paths)
