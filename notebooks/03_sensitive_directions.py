@@ -184,7 +184,7 @@ tables.columns({"even part (°)": even, "odd part (°)": odd}, ".1f")
 # the steepness of the output's relative distance (straight line: 1):
 
 # %%
-other = plateaus.pair_paths(setting, "pairs_0")
+other = plateaus.trained_pairs(setting)
 compared = findings.same_token_slopes(setting, other)  # [prompt, last_token]
 
 # %%

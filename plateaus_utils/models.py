@@ -182,7 +182,7 @@ def untrained(model: LanguageModel, initializer_range: float, seed: int = 0) -> 
 def initializer_ranges(model: LanguageModel) -> dict[str, float]:
     """Standard deviations of fresh weights: as the configuration states it, and as the model's authors publish it."""
     stated = model.core.config.initializer_range
-    return {"configuration": stated, "published": PUBLISHED_INITIALIZER_RANGE.get(model.name, stated)}
+    return {"configured": stated, "published": PUBLISHED_INITIALIZER_RANGE.get(model.name, stated)}
 
 
 def local_folder(name: str) -> Path | None:

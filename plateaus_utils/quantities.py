@@ -34,18 +34,33 @@ def crossing(curves: xr.DataArray, level: float = KL_THRESHOLD) -> xr.DataArray:
 def crossings(curves: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
     """The same at several levels, with a dimension `level`."""
     levels = np.asarray(levels, float)
+    what = f"{curves.name.upper()} threshold" if curves.name else "threshold"
     found = [crossing(curves, level) for level in levels]
     return xr.concat(
         found,
-        xr.Variable("level", levels, {"description": "KL threshold", "unit": "nats"}),
+        xr.Variable("level", levels, {"description": what, "unit": curves.attrs.get("unit", "")}),
         combine_attrs="drop_conflicts",
     )
+
+
+def chords(angles: xr.DataArray, norms: xr.DataArray) -> xr.DataArray:
+    """Straight distances from the base at angles on the sphere, in degrees, around bases of these norms; NaN stays NaN.
+
+    Equal angles around bases of different norms are different distances.
+    """
+    found = (2 * norms * np.sin(np.deg2rad(angles) / 2)).transpose(*angles.dims).drop_attrs()
+    return found.assign_attrs(description="distance from the base", unit=norms.attrs.get("unit", ""))
 
 
 def shares(curves: xr.DataArray, end: float) -> xr.DataArray:
     """Curves [..., path_size] up to the size `end`, divided by their value there."""
     kept = curves.sel(path_size=curves.path_size.values <= end + 1e-9)
-    return (kept / kept.isel(path_size=-1, drop=True)).assign_coords(path_size=kept.path_size).transpose(*curves.dims)
+    return (
+        (kept / kept.isel(path_size=-1, drop=True))
+        .assign_coords(path_size=kept.path_size)
+        .transpose(*curves.dims)
+        .assign_attrs(unit="")
+    )
 
 
 def share_crossing(curves: xr.DataArray, share: float, end: float) -> xr.DataArray:

@@ -122,6 +122,13 @@ def test_shares_have_wilsons_interval(angles):
     assert (int(found.n), int(found.n_documents)) == (40, 10)
 
 
+def test_estimates_of_logarithms_become_those_of_ratios():
+    sample = xr.DataArray(np.log([1.0, 2.0, 4.0]), dims="prompt", coords={"document": ("prompt", ["a", "b", "c"])})
+    logarithm, ratio = (f(estimates.document_mean(sample)) for f in (lambda x: x, estimates.exponential))
+    assert float(ratio.value) == pytest.approx(2) and int(ratio.n) == 3
+    assert numbers(ratio) == pytest.approx(np.exp(numbers(logarithm)))
+
+
 def test_even_and_odd_parts_separate_an_axis_from_its_sign(angles):
     axis = xr.DataArray(np.stack([np.full((40, 2), 20.0), np.full((40, 2), 50.0)], 1),
                         dims=("prompt", "kind", "direction"), coords={"kind": ["u", "-u"]})  # fmt: skip

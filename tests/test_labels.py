@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils import experiments, findings
+from plateaus_utils import experiments
 from plateaus_utils.experiments import explanations, explorer, latents, optima, plateaus, sensitive
 
 WITHOUT_LABELS = {
@@ -31,11 +31,15 @@ def folder(setting, tmp_path_factory):
     setting = setting.replace(seed=3)  # so that its activations are stored there as well
     (sae,) = latents.dictionaries(setting)
     plateaus.activation_plane(setting)
-    findings.trained_and_untrained_pairs(setting, 0)
+    plateaus.trained_pairs(setting)
+    plateaus.untrained_pairs(setting, "published")
+    plateaus.plateau_edges(setting)
+    plateaus.length_curves(setting)
     plateaus.plateau_lengths(setting)
     plateaus.small_perturbations(setting)
     for mode in ("sphere", "straight"):
-        plateaus.activation_plateaus(setting, mode)
+        plateaus.plateau_curves(setting, mode)
+        plateaus.plateau_thresholds(setting, mode)
         sensitive.direction_curves(setting, mode)
         sensitive.direction_thresholds(setting, mode)
         latents.latent_thresholds(setting, sae, mode)

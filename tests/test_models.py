@@ -106,9 +106,9 @@ def test_untrained_leaves_the_model_itself_alone(gpt2, tokens):
 
 
 def test_initializer_range_is_the_stated_one_unless_another_is_published(gpt2, smollm):
-    assert models.initializer_ranges(gpt2) == {"configuration": 0.2, "published": 0.2}
+    assert models.initializer_ranges(gpt2) == {"configured": 0.2, "published": 0.2}
     assert models.initializer_ranges(smollm) == {
-        "configuration": 0.02,
+        "configured": 0.02,
         "published": pytest.approx(0.041667, abs=1e-6),
     }
 

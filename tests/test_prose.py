@@ -37,6 +37,8 @@ def test_glue_names_every_member(monkeypatch):
     prose.glue(median=by_base, n=7)
     assert list(made) == ["median_real", "median_real_other", "n"] and made["n"] == "7"
     assert made["median_real_other"].startswith("2.00")
+    prose.glue(width=estimate([1.0], [0.5], [1.5], network=["untrained (published)"]))
+    assert "width_untrained_published" in made
 
 
 def test_extremes_say_where_and_whether_they_reverse():
@@ -51,8 +53,27 @@ def test_extremes_say_where_and_whether_they_reverse():
     ("gap", "word"),
     [((20, 10, 30), "longer than"), ((-20, -30, -10), "shorter than"), ((1, -1, 3), "not distinguishable from")],
 )
-def test_answer_about_plateaus_follows_the_gap(gap, word):
-    threshold = estimate([42.0, 20.0], [40, 18], [44, 22], "degrees", base=["real", "random"])
-    answer = prose.plateaus(threshold, estimate(*gap, "degrees"), estimate(0.87, 0.8, 0.9), 0.5)
+def test_answer_about_plateaus_follows_the_gap_and_the_quadratic(gap, word):
+    edge = estimate([42.0, 20.0], [40, 18], [44, 22], "degrees", base=["real", "random"])
+    threshold = estimate([47.0, 25.0], [40, 18], [49, 27], "degrees", base=["real", "random"])
+    answer = prose.plateaus(edge, estimate(*gap, "degrees"), threshold, 25.84, 0.5)
     assert f"are {word} those around Gaussian ones" in answer
-    assert "42.0 [40.0" in answer and "over 36 documents, 120 prompts" in answer
+    assert "42.0 [40.0" in answer and "over 36 documents" in answer and "a quadratic at 25.8°" in answer
+    assert "around real activations it rises later than a quadratic does" in answer
+    assert "around Gaussian ones sooner than a quadratic does" in answer
+
+
+def test_words_about_a_width_follow_its_interval():
+    assert prose.shelf(estimate(0.9, 0.85, 0.95)) == "less of a shelf than a line"
+    assert prose.shelf(estimate(0.6, 0.55, 0.65)) == "more of a shelf than a line"
+    assert prose.shelf(estimate(0.8, 0.75, 0.85)) == "as much of a shelf as a line"
+
+
+def test_order_by_length_is_compared_with_that_by_angle():
+    lengths = estimate([2.0, 0.7], [0] * 2, [3] * 2, level=("level", [40.0, 388.0], {"unit": "activation units"}))
+    falling, level = ([estimate(v, [0] * 2, [1] * 2, level=("level", [0.5, 5.0], {"unit": "nats"})) for v in x]
+                      for x in (([0.9, 0.4],), ([0.9, 0.8],)))  # fmt: skip
+    found = prose.lengths_by_level(lengths, falling[0])
+    assert found["length_largest"] == "2.00 at 40 activation units" and found["length_reverses"] == "it reverses"
+    assert found["as_angles"].startswith("as the AUROC")
+    assert prose.lengths_by_level(lengths, level[0])["as_angles"].startswith("unlike")

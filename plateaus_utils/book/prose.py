@@ -1,5 +1,6 @@
 """Estimates -> the numbers and sentences that a chapter's text shows."""
 
+import re
 from typing import Any
 
 import xarray as xr
@@ -37,8 +38,7 @@ def _members(value: Any) -> list[tuple[str, Any]]:
         return [("", value)]
     (dim,) = value.value.dims
     return [
-        (f"_{str(member).replace(' ', '_').replace('-', '_')}", value.sel({dim: member}))
-        for member in value[dim].values
+        ("_" + re.sub(r"\W+", "_", str(member)).strip("_"), value.sel({dim: member})) for member in value[dim].values
     ]
 
 
@@ -50,23 +50,34 @@ def percent(share: Any) -> str:
 def extremes(estimate: xr.Dataset, null: float) -> dict[str, str]:
     """The smallest and the largest of estimates over one dimension, with their places, and whether `null` lies between them."""
     (dim,) = estimate.value.dims
-    low, high = estimate.value.argmin(), estimate.value.argmax()
+    low, high = estimate.value.argmin(dim), estimate.value.argmax(dim)
 
     def at(place: xr.DataArray) -> str:
-        return f"{float(estimate.value[place]):.2f} at {float(estimate[dim][place]):.2g} {estimate[dim].attrs['unit']}"
+        return f"{float(estimate.value[place]):.2f} at {float(estimate[dim][place]):.3g} {estimate[dim].attrs['unit']}"
 
     both = float(estimate.value[low]) < null < float(estimate.value[high])
     return {"smallest": at(low), "largest": at(high), "reverses": "it reverses" if both else "it does not reverse"}
 
 
-def sample(setting: Any, n_directions: int | None = None) -> dict[str, Any]:
-    """What was studied, and on how much: the names that every chapter's head shows."""
+def sample(setting: Any, n_directions: int | None = None, shown: Any = None) -> dict[str, Any]:
+    """What was studied, and on how much: the names that every chapter's head shows.
+
+    Args:
+        setting: of the prompts that decide.
+        shown: of those that are only drawn.
+    """
     found = {
         "studied": setting.description,
         "n_prompts_used": setting.n_prompts,
-        "n_documents_used": len(set(setting.documents.tolist())),
+        "n_documents_used": _documents(setting),
     }
+    if shown is not None:
+        found |= {"n_prompts_shown": shown.n_prompts, "n_documents_shown": _documents(shown)}
     return found if n_directions is None else found | {"n_directions_used": n_directions}
+
+
+def _documents(setting: Any) -> int:
+    return len(set(setting.documents.tolist()))
 
 
 # The answers --------------------------------------------------------------------------------------------------------
@@ -77,21 +88,45 @@ def _above(estimate: xr.Dataset, null: float, above: str, below: str, open_: str
     return above if float(estimate.low) > null else below if float(estimate.high) < null else open_
 
 
-def plateaus(threshold: xr.Dataset, gap: xr.Dataset, separation: xr.Dataset, level: float) -> str:
+def plateaus(edge: xr.Dataset, gap: xr.Dataset, threshold: xr.Dataset, quadratic: float, level: float) -> str:
     """The answer of chapter 2.
 
     Args:
+        edge: mean angle over [base] at a tenth of the KL at 90°.
+        gap: its mean paired difference, real minus Gaussian base.
         threshold: median threshold angle over [base].
-        gap, separation: median paired difference and AUROC, real against Gaussian bases.
+        quadratic: the angle at which a quadratic has its edge, degrees.
         level: the KL divergence that defines the threshold, nats.
     """
-    real, gaussian = (words(threshold.sel(base=base)) for base in ("real", "random"))
+    real, gaussian = (edge.sel(base=base) for base in ("real", "random"))
+    late, early, same = "later than a quadratic does", "sooner than a quadratic does", "about where a quadratic does"
+    leaves = [_above(found, quadratic, late, early, same) for found in (real, gaussian)]
     verdict = _above(gap, 0, "longer than", "shorter than", "not distinguishable from")
     return (
-        f"The median angle at which the KL divergence reaches {level} nats is {real} around real activations and {gaussian} "
-        f"around Gaussian ones (95 % intervals over {int(gap.n_documents)} documents, {int(gap.n)} prompts); the median "
-        f"paired difference is {words(gap)}, the AUROC {words(separation)}. By this measure plateaus around real activations "
-        f"are {verdict} those around Gaussian ones."
+        f"The KL divergence reaches a tenth of its value at 90° at {words(real)} around real activations and at "
+        f"{words(gaussian)} around Gaussian ones, a quadratic at {quadratic:.1f}° (means over {int(gap.n_documents)} "
+        f"documents, 95 % intervals): around real activations it rises {leaves[0]}, around Gaussian ones {leaves[1]}. By "
+        f"this measure plateaus around real activations are {verdict} those around Gaussian ones (paired difference "
+        f"{words(gap)}). The median angle at which the divergence reaches {level} nats is "
+        f"{words(threshold.sel(base='real'))} and {words(threshold.sel(base='random'))}."
+    )
+
+
+def lengths_by_level(ratio: xr.Dataset, auroc: xr.Dataset) -> dict[str, str]:
+    """How the order of plateaus depends on what counts as far, by length and by angle; estimates over [level]."""
+    length, angle = extremes(ratio, null=1), extremes(auroc, null=0.5)
+    both = length["reverses"] == angle["reverses"]
+    return {
+        "length_smallest": length["smallest"], "length_largest": length["largest"], "length_reverses": length["reverses"],
+        "as_angles": "as the AUROC of angles does with the KL threshold" if both
+        else "unlike the AUROC of angles with the KL threshold",
+    }  # fmt: skip
+
+
+def shelf(width: xr.Dataset) -> str:
+    """What a 10-90 % width says beside the 0.8 of a straight line."""
+    return _above(
+        width, 0.8, "less of a shelf than a line", "more of a shelf than a line", "as much of a shelf as a line"
     )
 
 

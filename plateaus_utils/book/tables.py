@@ -27,10 +27,10 @@ class Table(pd.DataFrame):
 
 
 def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = None) -> Table:
-    """Estimates over one and the same dimension, each a column of text under its name; shares in percent.
+    """Estimates over one and the same dimension, each a column of text under its name; shares in percent, counts in full.
 
     Args:
-        columns: heading -> an estimate, or a DataArray of shares.
+        columns: heading -> an estimate, or a DataArray of shares or of counts.
         spec: format of the numbers; by default one decimal where a column reaches 10, two otherwise.
     """
     found = {heading: _column(column, spec) for heading, column in columns.items()}
@@ -41,6 +41,8 @@ def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = No
 def _column(column: xr.Dataset | xr.DataArray, spec: str | None) -> pd.Series:
     (dim,) = column.dims if isinstance(column, xr.DataArray) else column.value.dims
     rows = column[dim].values
+    if isinstance(column, xr.DataArray) and column.dtype.kind == "i":
+        return pd.Series({str(row): f"{int(column.sel({dim: row})):,}" for row in rows})
     if isinstance(column, xr.DataArray):
         shares = {str(row): float(column.sel({dim: row})) for row in rows}
         return pd.Series({row: "" if np.isnan(share) else f"{share:.0%}" for row, share in shares.items()})

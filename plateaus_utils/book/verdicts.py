@@ -20,7 +20,7 @@ from ..files import PROJECT, replacing
 from . import forest
 from .tables import Table
 
-FORMATS = {"°": ".1f", "%": ".1f", "% of the way": ".1f", "steps": ".1f", "latents": ".0f"}
+FORMATS = {"°": ".1f", "activation units": ".1f", "%": ".1f", "% of the way": ".1f", "steps": ".1f", "latents": ".0f"}
 """Unit -> format of numbers; others have two decimals."""
 
 

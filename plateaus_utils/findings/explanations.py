@@ -29,7 +29,7 @@ def flatness_by_base(setting: Setting, by_kind: xr.DataArray) -> xr.DataArray:
         by_kind: `flatness_by_kind`, whose random directions are those of the real base.
     """
     form = explanations.local_quadratic(setting, ("random", "naive"), ("random",)).sel(kind="random", drop=True)
-    curves = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets", drop=True)
+    curves = plateaus.plateau_curves(setting, "sphere")
     others = quantities.flatness(curves.kl.sel(base=["random", "naive"]), form)
     real = by_kind.sel(kind="random", drop=True)
     return xr.concat([real.expand_dims(base=["real"]), others], "base", combine_attrs="override").transpose(
