@@ -38,6 +38,7 @@ SAMPLES_PER_DIMENSION = 2
 
 MODELS = {
     "smollm2-135m-instruct": {"num_hidden_layers": 30, "max_position_embeddings": 8192, "hidden_size": 576},
+    "gemma-3-270m": {"num_hidden_layers": 18, "max_position_embeddings": 32768, "hidden_size": 640},
     "tiny-random-gpt2": {"num_hidden_layers": 4, "max_position_embeddings": 256, "hidden_size": 32},
 }
 """Model that needs no hub -> its size, known before it is fetched or made."""

@@ -124,14 +124,14 @@ class Suffix:
         Gradients and forward-mode derivatives with respect to `points` pass through.
 
         Raises:
-            ActivationError: a point is not finite or not of the right shape.
+            ActivationError: a point is not finite, too long for float32, or not of the right shape.
         """
         n_prompts, n_points = points.shape[:2]
         expected = (*self.base.shape[:1], n_points, *self.base.shape[1:])
         if points.shape != expected:
             raise ActivationError(f"The points have shape {tuple(points.shape)}; {expected} was expected.")
-        if not points.isfinite().all():
-            raise ActivationError("A point to patch contains NaN or infinite values.")
+        if not points.float().norm(dim=-1).isfinite().all():  # norms take the square, which overflows first
+            raise ActivationError("A point to patch contains NaN or infinite values, or is too long for float32.")
         stream = self._stream(points.to(self._clean)).flatten(0, 1)
         logits, resid_post = self._network.run(stream, self.layer, self.start, self._attend)
         # Centred writing weights leave the mean over the hidden dimensions as the patch set it.

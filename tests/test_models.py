@@ -1,5 +1,6 @@
 """Models: what is loaded, where from, and what happens when it cannot be had."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 import torch
 import transformers
 
-from plateaus_utils import embedded, files, models
+from plateaus_utils import arguments, embedded, files, models
 from plateaus_utils.errors import ModelError
 from plateaus_utils.models import describe, load_model, untrained
 
@@ -141,6 +142,13 @@ def test_tiny_model_is_made_once_in_the_cache_and_always_the_same(cache, tmp_pat
     torch.manual_seed(99)
     assert load_model(embedded.TINY, device="cpu").revision == first.revision
     assert "not a finding" in first.description
+
+
+def test_sizes_of_models_that_need_no_hub_are_known_before_they_are_there():
+    assert set(arguments.MODELS) == {*embedded.EMBEDDED_MODELS, embedded.TINY}
+    config = json.loads((embedded.tiny_folder() / "config.json").read_text())
+    stated = {"num_hidden_layers": config["n_layer"], "max_position_embeddings": config["n_positions"]}
+    assert arguments.MODELS[embedded.TINY] == stated | {"hidden_size": config["n_embd"]}
 
 
 def test_byte_tokenizer_has_one_token_for_each_byte(tmp_path):
