@@ -4,7 +4,7 @@ PROFILE ?= quick
 SET ?=
 BIN := .venv/bin
 
-.PHONY: book test lab serve pdf bench sae clean
+.PHONY: book test lab serve pdf bench replicate controls sae clean
 
 book: .venv/.installed  ## run every chapter, build the site: make book PROFILE=quick SET="layer=5 n_prompts=200"
 	$(BIN)/python -m plateaus_utils.book --profile $(PROFILE) $(if $(SET),--set $(SET))
@@ -24,6 +24,13 @@ pdf: .venv/.installed  ## the built site as one PDF, printed by chromium
 
 bench: .venv/.installed  ## perturbations per second on this machine
 	$(BIN)/python -m plateaus_utils.bench
+
+MODELS ?= untrained
+replicate: .venv/.installed  ## what decides each statement, for other models: make replicate MODELS="untrained gemma-3-270m"
+	$(BIN)/python -m plateaus_utils.replicate $(MODELS)
+
+controls: .venv/.installed  ## what the rules of verdicts say where the answer is known, for the results of PROFILE
+	$(BIN)/python -m plateaus_utils.controls results/$(PROFILE)
 
 sae: .venv/.installed  ## train the SAEs that saes/ lacks (about an hour on two cores); needs NLTK's corpora, see README
 	$(BIN)/python -m plateaus_utils.sae_training

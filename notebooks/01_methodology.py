@@ -34,7 +34,7 @@ from plateaus_utils.findings import methodology as findings
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -243,4 +243,4 @@ glue("example_threshold", f"{threshold:.1f}°" if np.isfinite(threshold) else "n
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -32,7 +32,7 @@ from plateaus_utils.findings import plateaus as findings
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -113,7 +113,7 @@ fig = plotting.against_linear(own, "l2")
 plotting.show(fig, "Relative L2 distance against angle for three kinds of base, with the curve of a linear map.")
 
 # %%
-at30 = estimates.median(quantities.shares(own.l2.mean("direction"), 90).sel(size=30))
+at30 = estimates.median(quantities.shares(own.l2.mean("direction"), 90).sel(path_size=30))
 
 # %% tags=["remove-cell"]
 prose.glue(l2_30=at30, l2_30_linear=f"{findings.chord(30, 90):.2f}")
@@ -217,10 +217,7 @@ tables.columns({"median width (line: 0.8)": widths, "median maximal slope (line:
 # The report adds none. With one in front of every prompt (and one token of text less), the key result becomes:
 
 # %%
-with_bos = experiments.prepare_layers(
-    setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len,
-    n_prompts=n_prompts, n_others=n_others, seed=seed,
-    prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
+with_bos = setting.replace(prepend_bos=not prepend_bos)
 bos = experiments.threshold_sizes(with_bos, "plateau_thresholds_bos", bases=("real", "random"))
 tables.comparison(bos.threshold.isel(kind=0), "base", "real")
 
@@ -274,4 +271,4 @@ prose.glue(
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

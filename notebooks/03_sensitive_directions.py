@@ -23,7 +23,7 @@
 # %%
 import numpy as np
 
-from plateaus_utils import arguments, claims, estimates, experiments, plotting, quantities, statistics
+from plateaus_utils import arguments, claims, estimates, experiments, kinds, plotting, quantities, statistics
 from plateaus_utils.book import prose, tables, verdicts
 from plateaus_utils.experiments import plateaus, sensitive
 from plateaus_utils.findings import sensitive as findings
@@ -32,7 +32,7 @@ from plateaus_utils.findings import sensitive as findings
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -86,7 +86,7 @@ plotting.show(fig, "Two panels against angle: reverse KL divergence, and share o
 # %%
 angles = sensitive.direction_thresholds(setting, "sphere")
 distances = sensitive.direction_thresholds(setting, "straight")
-main_kinds = list(sensitive.KINDS)
+main_kinds = list(kinds.MAIN_DIRECTIONS)
 main_angles = angles.threshold.sel(kind=main_kinds)
 
 # %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and the real-other angle minus that of other kinds in the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner).", "name": "fig-kinds-thresholds"}}
@@ -228,7 +228,7 @@ judge("C5", auroc_l2=estimates.auroc(steep.l2, "kind", "random", "real-other"),
       kl_real=mean_kl.sel(kind="real-other"), kl_random=mean_kl.sel(kind="random"))
 
 # %% tags=["hide-input"]
-at_half = straight.kl.sel(kind=main_kinds).sel(size=0.5, method="nearest").mean("direction")
+at_half = straight.kl.sel(kind=main_kinds).sel(path_size=0.5, method="nearest").mean("direction")
 judge("C12", real_random=estimates.ratio_of_means(at_half, "kind", "real mixture", "random mixture"),
       random_naive=estimates.ratio_of_means(at_half, "kind", "random mixture", "naive"),
       real_naive=estimates.ratio_of_means(at_half, "kind", "real mixture", "naive"))
@@ -285,4 +285,4 @@ prose.glue(
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

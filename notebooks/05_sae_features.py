@@ -29,7 +29,7 @@
 # %%
 import numpy as np
 
-from plateaus_utils import arguments, claims, estimates, experiments, plotting, statistics
+from plateaus_utils import arguments, claims, estimates, experiments, kinds, plotting, statistics
 from plateaus_utils.book import prose, tables, verdicts
 from plateaus_utils.experiments import latents, sensitive
 from plateaus_utils.findings import latents as findings
@@ -38,7 +38,7 @@ from plateaus_utils.findings import latents as findings
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -78,7 +78,7 @@ tables.dictionary_table(dictionaries)
 # %%
 sizes = {mode: sensitive.direction_thresholds(setting, mode).threshold for mode in ("sphere", "straight")}
 along = {mode: latents.latent_thresholds(setting, sae, mode) for mode in ("sphere", "straight")}
-main = ["real-other", "random", "naive", "random mixture", "real mixture"]
+main = list(kinds.MAIN_DIRECTIONS)
 angle = findings.latent_sizes(sizes["sphere"], along["sphere"], main)
 distance = findings.latent_sizes(sizes["straight"], along["straight"], main)
 
@@ -173,12 +173,12 @@ tables.comparison(parts, "kind", "whole")
 
 # %%
 moves = latents.mixed_moves(few, sae)
-is_lower = findings.lowered(moves)  # [prompt, sort, direction]
+is_lower = findings.lowered(moves)  # [prompt, moved_along, direction]
 tables.columns({"share of moves that lower the threshold": estimates.mean(is_lower),
                 "share of prompts with such a move": estimates.proportion(is_lower.any("direction"))})
 
 # %% mystnb={"figure": {"caption": "Threshold angle of a real-other direction after a move of its target, minus that of the unmoved target, for moves along the target's own latents and along Gaussian mixtures: below zero the move makes the direction more sensitive. Censored angles left out.", "name": "fig-moves"}}
-fig = plotting.histogram_panels(findings.change(moves), by="sort")
+fig = plotting.histogram_panels(findings.change(moves), by="moved_along")
 plotting.show(fig, "Histograms of the change of the threshold angle by moves along own latents and along mixtures.")
 
 # %% [markdown]
@@ -337,9 +337,9 @@ judge("C6", reconstruction=estimates.mean_difference(towards_l2, "kind", "recons
 
 # %% tags=["hide-input"]
 is_lower = findings.lowered(moves)
-judge("C9", gain=estimates.mean_difference(is_lower, "sort", "own latents", "mixtures"),
-      share=estimates.mean(is_lower.sel(sort="own latents")),
-      any=estimates.proportion(is_lower.sel(sort="own latents").any("direction")))
+judge("C9", gain=estimates.mean_difference(is_lower, "moved_along", "own latents", "mixtures"),
+      share=estimates.mean(is_lower.sel(moved_along="own latents")),
+      any=estimates.proportion(is_lower.sel(moved_along="own latents").any("direction")))
 
 # %% tags=["hide-input"]
 family = [d for d in dictionaries if d.sae.cfg.architecture() == "topk"] or dictionaries
@@ -410,4 +410,4 @@ prose.glue(
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

@@ -29,7 +29,7 @@ from plateaus_utils.findings import explanations as findings
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
 model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
-corpus: str = "wikipedia"  # packaged corpus (wikipedia, lee), hub dataset id, or local file
+corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
@@ -85,11 +85,9 @@ tables.matrix(flat, heading="at {:.0f}°")
 # %%
 layers = explanations.sweep_layers(setting.model.n_layers)
 late_layer = setting.model.n_layers - 1
-by_layer = experiments.prepare_layers(
-    setting.model, results_dir, sorted({*layers, layer}), corpus=corpus, seq_len=seq_len,
-    n_prompts=max(n_prompts_late, n_prompts_layer), seed=seed,
-    n_others=min(explanations.N_SHRUNK, n_others),
-    prepend_bos=prepend_bos, shrinkage=True)
+by_layer = setting.at_layers(
+    sorted({*layers, layer}), n_prompts=max(n_prompts_late, n_prompts_layer),
+    n_others=min(explanations.N_SHRUNK, n_others), shrinkage=True)
 
 # %%
 late = findings.directions_at(by_layer, (layer, late_layer), n_prompts_late)
@@ -101,7 +99,7 @@ tables.columns({"AUROC, random against real-other": by_block})
 # Separation of random from real-other directions by the angle at which each effect first reaches half of its median value at 90°:
 
 # %%
-by_effect = findings.auroc_by_effect(sensitive.direction_curves(setting, "sphere"), plotting.LABELS)
+by_effect = findings.auroc_by_effect(sensitive.direction_curves(setting, "sphere"))
 tables.columns({"AUROC, random against real-other": by_effect})
 
 # %% [markdown]
@@ -167,10 +165,7 @@ tables.comparison(same_token, "base", "real")
 # {doc}`02_activation_plateaus`):
 
 # %%
-with_bos = experiments.prepare_layers(
-    setting.model, results_dir, [layer], corpus=corpus, seq_len=seq_len,
-    n_prompts=n_prompts, n_others=n_others, seed=seed,
-    prepend_bos=not prepend_bos, shrinkage=shrinkage)[layer]
+with_bos = setting.replace(prepend_bos=not prepend_bos)
 bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other"))
 bos = bos.threshold.isel(base=0, drop=True)
 tables.comparison(bos, "kind", "random")
@@ -219,4 +214,4 @@ prose.glue(
 # ## Versions
 
 # %%
-tables.provenance(setting.determined_by)
+tables.provenance(setting.provenance)

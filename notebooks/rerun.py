@@ -20,6 +20,8 @@
 # | `make book SET="layer=5 n_prompts=200"` | the same with other parameters; results go to a folder of their own |
 # | `make book PROFILE=gpt2` | the report's own setting: GPT-2 small on OpenWebText; needs the Hugging Face hub once |
 # | `make book PROFILE=smoke` | a tiny random model, to check the software in minutes; its numbers mean nothing |
+# | `make replicate MODELS="untrained gemma-3-270m"` | what decides each statement, for other models; the claims page shows them side by side |
+# | `make controls` | what the rules of verdicts say where the answer is known |
 # | `make lab` | JupyterLab with the chapters as notebooks and the live explorer |
 # | `make pdf` | prints the built site into one PDF, with Debian's `chromium` |
 # | `make sae` | trains the SAEs that `saes/` lacks |
@@ -41,15 +43,15 @@
 #
 # ## Another model, an accelerator, no network
 #
-# `model` takes an embedded name, a Hugging Face hub id or a local folder; `corpus` a packaged corpus, a hub dataset or a local file. CUDA and MPS are used when they are
+# `model` takes an embedded name, a Hugging Face hub id or a local folder; `corpus` a packaged corpus, a hub dataset, a local file, or several joined by `+`. CUDA and MPS are used when they are
 # there (`device=auto`). The hub's variables work as everywhere: `HF_HOME` says where downloads are kept, `HF_HUB_OFFLINE=1` forbids
 # new ones, `HF_TOKEN` opens gated models. The embedded model needs no hub; `PLATEAUS_CACHE` says where it is kept. SAE chapters take `saes`, a list of
 # folders or of `RELEASE:SAE_ID` in SAELens' names; where none is known for a model and layer, principal components stand in, and the page says so.
 #
 # ## Where results land
 #
-# Each experiment is a netCDF file under `results/PROFILE/`, with units, settings, versions and a hash of the code that made it in its attributes. It
-# is read again instead of computed as long as all of those are the same; an interrupted run goes on after its last chunk of prompts.
+# Each experiment is a netCDF file under `results/PROFILE/`, with labels, units, documents, settings, versions and a hash of the code that made it.
+# It is read again instead of computed as long as all of those are the same; an interrupted run goes on after its last chunk of prompts.
 # Each chapter offers its own files for download. To read one: `xarray.load_dataset("plateau_thresholds_sphere_targets.nc")`.
 #
 # ## Your own model in ten lines
@@ -92,13 +94,18 @@ from myst_nb import glue
 glue("model_used", lm.description, display=False)
 
 # %% [markdown]
-# ## Add a chapter
+# ## Add to the book
 #
-# Write `notebooks/NN_name.py` with one cell tagged `parameters` that declares `profile` and `results_dir` and whatever the chapter
-# needs, list `executed/NN_name` in `_toc.yml`, and run `make book`. Experiments belong into `plateaus_utils/experiments/`, each
-# returning one labelled `xarray.Dataset`; figures into `plateaus_utils/plotting/`. Code cells define nothing.
-# A statement that the chapter tests gets an entry in `book/claims.yaml`, with its parts and bands; the chapter hands one estimate for each part
-# to `claims.Judge`, which refuses missing and extra ones.
+# | what | files |
+# | --- | --- |
+# | a kind of base or of direction | `plateaus_utils/kinds.py` (one entry: name, label, meaning, recipe, style) and its test; experiments, explorers, figures and the glossary read that table |
+# | an effect | `plateaus_utils/effects.py` (one entry) and its test |
+# | a chapter | `notebooks/NN_name.py`, a line in `_toc.yml`, `plateaus_utils/experiments/name.py` and its tests |
+# | a statement that a chapter tests | an entry in `book/claims.yaml`, and a function in `plateaus_utils/primaries/` that returns one value for each prompt |
+#
+# A chapter has one cell tagged `parameters` that declares `profile`, `results_dir` and whatever it needs; its experiments return one
+# labelled `xarray.Dataset` each, and its code cells define nothing. `claims.Judge` takes the values that decide and exactly the secondary
+# numbers that the registry names, and refuses others.
 #
 # ## Cite
 #

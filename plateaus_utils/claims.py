@@ -1,10 +1,8 @@
-"""A published statement, our estimates with their intervals, and the verdict that follows from the two.
+"""A published statement, our estimate with its interval, and the verdict that follows from the two.
 
-The statements, their bands and their figures are data, in `book/claims.yaml`. A claim is judged by its parts, each an interval
-against a band: inside the band it holds, wholly outside it does not hold, otherwise it cannot be told. Bands are the published
-values widened for differences of seed, sample and definition; they were fixed before anything was measured. Absolute
-numbers of GPT-2 small apply to GPT-2 small; on other models a part without a band is shown and not judged. The numbering
-C1 to C29 and (i) to (x) is this book's own.
+The statements and what decides each are data, in `book/claims.yaml`; the rules of verdicts are in `decisions`. One primary
+estimand decides a statement: the mean over documents of one value each. Its intervals are widened for the number of
+statements in its family (Bonferroni). Secondary numbers are shown and decide nothing.
 """
 
 import functools
@@ -15,157 +13,188 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import yaml
 
+from . import decisions, estimates
+from .contrasts import one_per_document
+from .decisions import FAILS, HOLDS, LEVEL, OPEN, Estimand, Interval
 from .errors import ParameterError, ResultError
 from .files import PROJECT, replacing
-from .statistics import chance_band
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 NOT_TESTED = "not tested"
+VERDICTS = (HOLDS, FAILS, OPEN, NOT_TESTED)
 
-GPT2_SMALL = ("gpt2", "openai-community/gpt2")
 REGISTRY = PROJECT / "book" / "claims.yaml"
 
 
 @functools.cache
-def published() -> dict[str, dict]:
-    """The registry: claim -> statement, source, published value, figure, parts, `same_as`, `needs`; see `book/claims.yaml`.
+def registry() -> dict[str, dict]:
+    """Statement -> its entry in `book/claims.yaml`; one that repeats another has that one's estimand and figure."""
+    return _read_registry()["claims"]
 
-    A claim that repeats another one has that one's figure, and its parts unless it names its own.
+
+@functools.cache
+def _read_registry() -> dict[str, dict]:
+    read = yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))
+    for entry in read["claims"].values():
+        if "same_as" in entry:
+            repeated = read["claims"][entry["same_as"]]
+            for key in ("family", "estimand", "size", "secondary", "figure"):
+                if key in repeated:
+                    entry[key] = repeated[key]
+    return read
+
+
+def estimand(name: str) -> Estimand:
+    """What decides a statement.
+
+    Raises:
+        ParameterError: the registry has no such statement, or nothing decides it.
     """
-    claims = yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))
-    for claim in claims.values():
-        if "same_as" in claim:
-            repeated = claims[claim["same_as"]]
-            claim |= {"figure": repeated["figure"], "parts": claim.get("parts", repeated["parts"])}
-    return claims
+    if "estimand" not in registry().get(name, {}):
+        raise ParameterError(f"book/claims.yaml has no estimand for a statement {name!r}; add it there first.")
+    return decisions.from_registry(registry()[name], _read_registry()["scales"])
+
+
+def distinct() -> list[str]:
+    """The statements of the registry, each counted once: without those that repeat another."""
+    return [name for name, entry in registry().items() if "same_as" not in entry]
+
+
+def family_size(family: str) -> int:
+    """How many distinct statements of a family are decided by an estimand: what intervals are widened for."""
+    return sum("estimand" in registry()[name] and registry()[name]["family"] == family for name in distinct())
+
+
+def labels(name: str) -> list[str]:
+    """The report's own numbers of a statement, such as (i), and its number."""
+    return [other for other, entry in registry().items() if entry.get("same_as") == name] + [name]
+
+
+# Judging ------------------------------------------------------------------------------------------------------------
 
 
 class Judge:
-    """Judges the claims of one run, and stores each beside its results.
+    """Judges the statements of one run, and stores each beside its results.
 
     Args:
-        model: name of the model; bands of GPT-2 small apply to it alone.
         folder: the results of the run.
         made_by: everything that determines the numbers; its hash is the claims' key.
-        withheld: why estimates of this run say nothing about its claims, if so; they are then kept as not tested.
+        available: how many documents the corpora at hand hold.
+        withheld: why estimates of this run say nothing about its statements, if so; they are then kept as not tested.
 
     Attributes:
-        judged: each with statement, source, published value, ours with interval, unit and sample size, verdict, and all parts.
+        judged: the claims so far, see `evaluate`.
     """
 
-    def __init__(self, model: str, folder: Path, made_by: dict, withheld: str | None = None):
-        self.is_gpt2, self.folder, self.withheld = model in GPT2_SMALL, folder, withheld
+    def __init__(self, folder: Path, made_by: dict, available: int | None = None, withheld: str | None = None):
+        self.folder, self.available, self.withheld = folder, available, withheld
         self.key = _checksum(made_by)
         self.judged: list[dict] = []
 
-    def __call__(self, claim: str, withheld: str | None = None, **estimates: xr.Dataset) -> None:
-        """Judge a claim, and those that repeat it, by one estimate for each part that the registry names; see `judged`.
+    def __call__(self, name: str, sample: xr.DataArray, withheld: str | None = None, **secondary: xr.Dataset) -> None:
+        """Judge a statement by its primary estimand; see `judged`.
 
         Args:
-            withheld: why these estimates say nothing about this claim, if so.
-            estimates: part -> a single estimate, see `plateaus_utils.estimates`; its attribute `of` is added to the name.
+            sample: [prompt] one value for each prompt, with the coordinate `document`; logarithms on the scale `ratio`.
+            withheld: why these numbers say nothing about this statement, if so.
+            secondary: a single estimate for each secondary number that the registry names, see `estimates`.
 
         Raises:
-            ParameterError: the registry has no such claim, parts are missing or too many, or an estimate is not a single one.
+            ParameterError: nothing decides this statement, it repeats another one, numbers are missing or too many, or an
+                estimate is not a single one.
         """
-        if claim not in published() or "parts" not in published()[claim]:
-            raise ParameterError(f"book/claims.yaml has no parts for a claim {claim!r}; add them there first.")
-        wanted = published()[claim]["parts"]
-        if set(wanted) != set(estimates):
+        wanted = registry().get(name, {}).get("secondary", {})
+        if set(wanted) != set(secondary):
             raise ParameterError(
-                f"The parts of {claim} are {', '.join(wanted)}; given were {', '.join(estimates) or 'none'}."
+                f"The secondary numbers of {name} are {', '.join(wanted) or 'none'}; given were "
+                f"{', '.join(secondary) or 'none'}."
             )
-        for name in self._repeated(claim):
-            judged = evaluate(name, estimates, self.is_gpt2)
-            if reason := withheld or self.withheld:
-                judged |= {"verdict": NOT_TESTED, "reason": reason, "prompts_needed": None}
-            self.judged.append(judged)
-            store(self.folder, judged | {"key": self.key})
+        self._keep(name, sample, secondary, withheld)
 
-    @staticmethod
-    def _repeated(claim: str) -> Iterable[str]:
-        return (name for name, entry in published().items() if claim in (name, entry.get("same_as")))
+    def alone(self, name: str, sample: xr.DataArray) -> None:
+        """Judge a statement without its secondary numbers: for other models beside the one that the book is about."""
+        self._keep(name, sample, {}, None)
+
+    def _keep(self, name: str, sample: xr.DataArray, secondary: dict[str, xr.Dataset], withheld: str | None) -> None:
+        if name in registry() and "same_as" in registry()[name]:
+            raise ParameterError(f"{name} repeats {registry()[name]['same_as']}; judge that one.")
+        claim = evaluate(name, estimand(name), sample, secondary, self.available)
+        if reason := withheld or self.withheld:
+            claim |= {"verdict": NOT_TESTED, "reason": reason, "documents_needed": None}
+        self.judged.append(claim)
+        store(self.folder, claim | {"key": self.key})
 
 
-def evaluate(claim: str, estimates: dict[str, xr.Dataset], is_gpt2: bool) -> dict:
-    """A claim of the registry with its estimates and its verdict, as an object for JSON."""
-    entry = published()[claim]
-    parts = [_part(registered, estimates[name], is_gpt2) for name, registered in entry["parts"].items()]
-    needed = [part["prompts_needed"] for part in parts if part["verdict"] == OPEN and part["prompts_needed"]]
-    first = parts[0]
+def evaluate(
+    name: str, decides: Estimand, sample: xr.DataArray, secondary: dict[str, xr.Dataset], available: int | None
+) -> dict:
+    """A statement with its estimate, both answers and its verdict, as an object for JSON.
+
+    `interval` has the level that the family's size asks for, `equivalence` that of the equivalence test. `standardized` are
+    value and interval as distances from the null in half-widths. `sample` are the values of the documents.
+    """
+    entry = registry()[name]
+    alpha = (1 - LEVEL) / family_size(entry["family"])
+    interval, equivalence = (in_units(decides, sample, 1 - share) for share in (alpha, 2 * alpha))
+    found = decisions.direction(decides, interval, equivalence)
+    verdict = decisions.verdict(decides, interval, found)
+    values = one_per_document(sample)
+    deviation = standard_deviation(decides, values.values)
+    needed = decisions.documents_needed(decides, interval, deviation, 1 - alpha) if verdict == OPEN else None
+    effects = decides.effects(interval)
     return {
-        "id": claim,
-        **{name: entry[name] for name in ("statement", "source", "published", "figure")},
-        "value": first["value"],
-        "interval": [first["low"], first["high"]],
-        "unit": first["unit"],
-        "n": first["n"],
-        "verdict": combined([part["verdict"] for part in parts if part["verdict"]]),
-        "prompts_needed": max(needed) if needed else None,
-        "parts": parts,
+        "id": name,
+        "labels": labels(name),
+        "family": entry["family"],
+        **{key: entry[key] for key in ("statement", "source", "published", "figure")},
+        "estimand": decides.name,
+        "value": interval.value,
+        "interval": [interval.low, interval.high],
+        "equivalence": [equivalence.low, equivalence.high],
+        "standardized": [effects.value, effects.low, effects.high],
+        "level": 1 - alpha,
+        "unit": decides.unit,
+        "n": values.size,
+        "direction": found,
+        "size": decisions.size(decides, interval),
+        "verdict": verdict,
+        "documents_needed": needed,
+        "available": available,
+        "secondary": [_secondary(key, entry["secondary"][key], found) for key, found in secondary.items()],
+        "sample": {"document": [str(d) for d in values.document.values], "value": values.values.tolist()},
     }
 
 
-def _part(registered: dict, estimate: xr.Dataset, is_gpt2: bool) -> dict:
-    """One measured number of a claim, against the band that applies to the model."""
+def in_units(decides: Estimand, sample: xr.DataArray, level: float) -> Interval:
+    """Mean over documents with its interval, in the unit of the estimand: ratios out of their logarithms."""
+    found = estimates.document_mean(sample, level)
+    ends = [float(found[part]) for part in estimates.PARTS]
+    return Interval(*map(math.exp, ends)) if decides.is_ratio else Interval(*ends)
+
+
+def standard_deviation(decides: Estimand, values: np.ndarray) -> float:
+    """Of the documents' values [n], in half-widths."""
+    unit = math.log(decides.half_width) if decides.is_ratio else decides.half_width
+    return float(np.std(values.astype(float), ddof=1) / unit)
+
+
+def _secondary(key: str, registered: dict, estimate: xr.Dataset) -> dict:
     if estimate.value.dims:
         raise ParameterError(f"'{registered['name']}' needs one estimate, not one over {list(estimate.value.dims)}.")
-    value, low, high = (float(estimate[name]) for name in ("value", "low", "high"))
-    n = int(estimate.n)
-    band = registered.get("gpt2" if is_gpt2 and "gpt2" in registered else "band", [None, None])
-    if "chance" in registered:
-        band = list(chance_band(registered["chance"], n))
-    verdict = _verdict((low, high), band)
+    value, low, high = (float(estimate[part]) for part in estimates.PARTS)
     of = estimate.attrs.get("of")
     return {
+        "key": key,
         "name": f"{registered['name']}, {of}" if of else registered["name"],
         "value": value,
         "low": low,
         "high": high,
-        "n": n,
-        "n_documents": int(estimate.n_documents),
+        "n": int(estimate.n),
         "unit": registered.get("unit", ""),
-        "band": band,
-        "verdict": verdict,
-        "prompts_needed": _prompts_needed(value, (low, high), n, band) if verdict else None,
     }
-
-
-def _edges(band: list) -> tuple[float, float]:
-    low, high = band
-    return (-math.inf if low is None else low), (math.inf if high is None else high)
-
-
-def _verdict(interval: tuple[float, float], band: list) -> str | None:
-    """What an interval says against a band; None for a part without one."""
-    if band == [None, None]:
-        return None
-    low, high = _edges(band)
-    if low <= interval[0] and interval[1] <= high:
-        return HOLDS
-    return FAILS if interval[1] < low or interval[0] > high else OPEN
-
-
-def _prompts_needed(value: float, interval: tuple[float, float], n: int, band: list) -> int | None:
-    """About how many prompts settle a part, if the value stays as it is; None if no number does.
-
-    The interval's half-width falls with the square root of n; it must become the distance to the nearest edge.
-    """
-    distance = min(abs(value - edge) for edge in _edges(band) if math.isfinite(edge))
-    half = (interval[1] - interval[0]) / 2
-    if not (distance > 0 and math.isfinite(half) and math.isfinite(distance)):
-        return None
-    return max(2, math.ceil(n * (half / distance) ** 2))
-
-
-def combined(verdicts: list[str]) -> str:
-    """A claim holds if all judged parts hold, does not hold if one does not, and cannot be told otherwise."""
-    if FAILS in verdicts:
-        return FAILS
-    return HOLDS if verdicts and all(v == HOLDS for v in verdicts) else OPEN
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -177,32 +206,57 @@ def store(folder: Path, claim: dict) -> None:
     _write(folder / "claims" / f"{claim['id']}.json", content | {"checksum": _checksum(content)})
 
 
-def collect(folder: Path) -> list[dict]:
-    """All claims in the registry's order, those that are not tested with the reason; also written to `claims.json`.
+def stored(folder: Path) -> dict[str, dict]:
+    """The judged claims of a run with their samples, in the registry's order.
 
     Raises:
         ResultError: a stored claim is damaged, or was edited.
     """
-    claims = [_read(folder / "claims" / f"{name}.json") or _not_tested(name) for name in published()]
+    found = {name: _read(folder / "claims" / f"{name}.json") for name in distinct()}
+    return {name: claim for name, claim in found.items() if claim is not None}
+
+
+def collect(folder: Path) -> list[dict]:
+    """All distinct statements in the registry's order, those that are not tested with the reason; also in `claims.json`.
+
+    Raises:
+        ResultError: a stored claim is damaged, or was edited.
+    """
+    judged = stored(folder)
+    claims = [judged.get(name) or _not_tested(name) for name in distinct()]
+    claims = [{key: value for key, value in claim.items() if key != "sample"} for claim in claims]
     _write(folder / "claims.json", claims)
     return claims
 
 
+def runs(folder: Path) -> dict[str, list[dict]]:
+    """Run -> its collected claims, of every folder of results that has some: other models, layers, untrained twins."""
+    found = {}
+    for path in sorted(folder.glob("*/claims.json")):
+        found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def _not_tested(name: str) -> dict:
-    entry = published()[name]
-    tested = "its chapter has not been run with these settings" if "parts" in entry else None
+    entry = registry()[name]
+    decided = "its chapter has not been run with these settings" if "estimand" in entry else None
     return {
         "id": name,
-        **{key: entry[key] for key in ("statement", "source", "published")},
-        "figure": None,
+        "labels": labels(name),
+        **{key: entry[key] for key in ("family", "statement", "source", "published")},
+        "figure": entry.get("figure"),
         "value": None,
-        "interval": None,
-        "unit": "",
         "n": 0,
         "verdict": NOT_TESTED,
-        "reason": entry.get("needs") or tested or "no chapter of this book tests it yet",
-        "parts": [],
+        "reason": entry.get("needs") or decided,
+        "secondary": [],
     }
+
+
+def counts(collected: Iterable[dict]) -> dict[str, int]:
+    """Verdict -> how many statements have it."""
+    verdicts = [claim["verdict"] for claim in collected]
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 
 
 def _write(path: Path, content: Any) -> None:

@@ -1,50 +1,45 @@
 """Activations -> directions. Every kind is formed from one set of draws, so that kinds can be compared in pairs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
+import numpy as np
 import torch
 
 from .activations import Gaussian, isotropic
+from .errors import ActivationError
+from .kinds import DIRECTIONS, Draws, find
+from .prompts import elsewhere
 
 
-@dataclass(frozen=True)
-class Draws:
-    """What directions are made of, for each base: all [n, k, d_model], but `mean` [d_model]."""
+def draw(
+    bases: torch.Tensor,
+    others: torch.Tensor,
+    gaussian: Gaussian,
+    k: int,
+    rng: torch.Generator,
+    base_documents: np.ndarray,
+    other_documents: np.ndarray,
+) -> Draws:
+    """Draw k targets of each sort for every base [n, d_model].
 
-    gaussian: torch.Tensor
-    gaussian_second: torch.Tensor
-    real: torch.Tensor
-    real_second: torch.Tensor
-    naive: torch.Tensor
-    mean: torch.Tensor
-    real_index: torch.Tensor
-    """[n, k] which of the other activations each `real` is."""
-
-    def __getitem__(self, chosen: slice) -> "Draws":
-        """The draws of some of the bases."""
-        return Draws(
-            self.gaussian[chosen],
-            self.gaussian_second[chosen],
-            self.real[chosen],
-            self.real_second[chosen],
-            self.naive[chosen],
-            self.mean,
-            self.real_index[chosen],
-        )
-
-
-def draw(bases: torch.Tensor, others: torch.Tensor, gaussian: Gaussian, k: int, rng: torch.Generator) -> Draws:
-    """Draw k targets of each sort for every base [n, d_model]; real ones are `others`, none twice for one base.
-
-    An activation with the base's own norm is passed over as a real target: at the input of the first block it is the same
+    Real ones are `others` [n_others, d_model], without replacement per base, and never from the base's own document. An
+    activation with the base's own norm is passed over as a real target: at the input of the first block it is the same
     token's embedding, the base itself, and leads nowhere.
+
+    Args:
+        base_documents, other_documents: [n] and [n_others], the document of each.
+
+    Raises:
+        ActivationError: fewer than 2k others remain for a base.
     """
     n, d = bases.shape
     norms, own = others.norm(dim=-1), bases.norm(dim=-1, keepdim=True)
-    distinct = (norms - own).abs() > 1e-5 * own
+    allowed = elsewhere(base_documents, other_documents) & ((norms - own).abs() > 1e-5 * own)
+    if (fewest := int(allowed.sum(1).min())) < 2 * k:
+        raise ActivationError(
+            f"A base has {fewest} other activations from other documents, but {2 * k} are drawn for each; ask for more "
+            "others, or use a corpus of more documents."
+        )
     orders = (torch.randperm(len(others), generator=rng) for _ in range(n))
-    chosen = torch.stack([order[keep[order]][: 2 * k] for order, keep in zip(orders, distinct, strict=True)])
+    chosen = torch.stack([order[keep[order]][: 2 * k] for order, keep in zip(orders, allowed, strict=True)])
     samples = gaussian.sample(2 * n * k, rng).view(2, n, k, d)
     naive = isotropic(bases[:, None].expand(n, k, d), rng)
     return Draws(
@@ -58,27 +53,14 @@ def draw(bases: torch.Tensor, others: torch.Tensor, gaussian: Gaussian, k: int, 
     )
 
 
-KINDS: dict[str, Callable[[torch.Tensor, Draws], torch.Tensor]] = {
-    "random": lambda base, draws: draws.gaussian - base,
-    "real-other": lambda base, draws: draws.real - base,
-    "naive": lambda base, draws: draws.naive,
-    "naive minus base": lambda base, draws: draws.naive - base,
-    "minus base": lambda base, draws: (-base).expand_as(draws.naive),
-    "random mixture": lambda base, draws: draws.gaussian - draws.gaussian_second,
-    "real mixture": lambda base, draws: draws.real - draws.real_second,
-    "towards mean": lambda base, draws: (draws.mean - base).expand_as(draws.naive),
-    "random deviation": lambda base, draws: draws.gaussian - draws.mean,
-    "real deviation": lambda base, draws: draws.real - draws.mean,
-}
-"""Kind of direction -> directions [n, k, d_model] from bases [n, 1, d_model]. The report's own two come first
-:cite:p:`heimersheim2024plateaus`; mixtures contain no base :cite:p:`lee2024sensitive`."""
-
-
 def directions(kind: str, bases: torch.Tensor, draws: Draws) -> torch.Tensor:
     """Directions [n, k, d_model] of one kind at the bases [n, d_model]; not normalized, since paths are.
 
     A minus sign in front of a kind reverses it: `-real-other` leads away from the target.
+
+    Raises:
+        ParameterError: there is no such kind.
     """
     if kind.startswith("-"):
         return -directions(kind[1:], bases, draws)
-    return KINDS[kind](bases[:, None], draws)
+    return find(DIRECTIONS, kind).recipe(bases[:, None], draws)

@@ -1,22 +1,114 @@
 """Patched runs against the run on their base: divergence of next-token distributions, distance in late activations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from .errors import ParameterError
 from .patching import Readout, Suffix
 
+
+def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tensor:
+    """KL(p ‖ q) in nats of softmax distributions, over the last axis.
+
+    With z the difference q − p of the logits, less its mean under p, KL = log E_p[exp z] = log(1 + E_p[exp z − 1 − z]):
+    no term is negative and nothing large cancels, so that values far below float32's resolution of the logits remain.
+    """
+    logits_p, logits_q = logits_p.float(), logits_q.float()
+    p = logits_p.softmax(-1)
+    z = logits_q - logits_p
+    z = z - (p * z).sum(-1, keepdim=True)
+    overflows = z.amax(-1) > 60
+    if not overflows.any():
+        return torch.log1p((p * (z.expm1() - z)).sum(-1))
+    near = torch.log1p((p * (z.clamp_max(60).expm1() - z)).sum(-1))
+    # Where the exponential would overflow, the divergence is large enough for a formula that loses what is small.
+    far = torch.logsumexp(logits_p.log_softmax(-1) + z, -1).clamp_min(0)
+    return torch.where(overflows, far, near)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One way to compare patched runs with the run on their base."""
+
+    name: str
+    description: str
+    unit: str
+    axis: str
+    """What axes of figures say."""
+    function: Callable[[Readout, Readout], torch.Tensor]
+    """(readout of references, readout of points) -> [n_prompts, n_references, n_points]."""
+
+
+def _of_logits(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable:
+    """An effect from a function of logits (base [1, d_vocab], perturbed [n_points, d_vocab]) -> [n_points]."""
+
+    # Prompt by prompt, so that the temporaries over the vocabulary stay in the processor's cache.
+    def effect(reference: Readout, readout: Readout) -> torch.Tensor:
+        return torch.stack(
+            [
+                torch.stack([function(base, perturbed) for base in bases.split(1)])
+                for bases, perturbed in zip(reference.logits, readout.logits, strict=True)
+            ]
+        )
+
+    return effect
+
+
+def _of_stream(read: str, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable:
+    """An effect from a function of a late stream (perturbed, base [..., d_model]) -> [...]; `read` is a field of Readout."""
+    return lambda reference, readout: function(getattr(readout, read)[:, None], getattr(reference, read)[:, :, None])
+
+
+def _distance(perturbed: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    return (perturbed - base).norm(dim=-1)
+
+
+def _cosine(perturbed: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    return torch.cosine_similarity(perturbed, base, dim=-1)
+
+
+def _entropy(_: torch.Tensor, perturbed: torch.Tensor) -> torch.Tensor:
+    return torch.distributions.Categorical(logits=perturbed.float()).entropy()
+
+
+_LATE = "at the last block's output, before the final norm"
+
 EFFECTS = {
-    "kl": "KL(base ‖ perturbed) of the next-token distributions, nats",
-    "kl_reverse": "KL(perturbed ‖ base) of the next-token distributions, nats",
-    "l2": "L2 distance at the last block's output, before the final norm",
-    "l2_normalized": "L2 distance of the normalized final stream",
-    "cosine": "cosine similarity at the last block's output, before the final norm",
-    "cosine_normalized": "cosine similarity of the normalized final stream",
-    "top_changed": "1 where the most probable next token differs from the base's",
-    "entropy": "entropy of the perturbed next-token distribution, nats",
-}
+    effect.name: effect
+    for effect in (
+        Effect(
+            "kl", "KL(base ‖ perturbed) of the next-token distributions", "nats", "KL divergence (nats)",
+            _of_logits(kl_divergence),
+        ),
+        Effect(
+            "kl_reverse", "KL(perturbed ‖ base) of the next-token distributions", "nats", "reverse KL divergence (nats)",
+            _of_logits(lambda base, perturbed: kl_divergence(perturbed, base)),
+        ),
+        Effect(
+            "l2", f"L2 distance {_LATE}", "activation units", "L2 at last block", _of_stream("resid_post", _distance)
+        ),
+        Effect(
+            "l2_normalized", "L2 distance of the normalized final stream", "normalized units", "L2, normalized",
+            _of_stream("normalized", _distance),
+        ),
+        Effect("cosine", f"cosine similarity {_LATE}", "", "cosine at last block", _of_stream("resid_post", _cosine)),
+        Effect(
+            "cosine_normalized", "cosine similarity of the normalized final stream", "", "cosine, normalized",
+            _of_stream("normalized", _cosine),
+        ),
+        Effect(
+            "top_changed", "1 where the most probable next token differs from the base's", "",
+            "share with another top token", _of_logits(lambda base, perturbed: perturbed.argmax(-1) != base.argmax(-1)),
+        ),
+        Effect(
+            "entropy", "entropy of the perturbed next-token distribution", "nats", "entropy of the output (nats)",
+            _of_logits(_entropy),
+        ),
+    )
+}  # fmt: skip
+"""Name -> effect. Experiments measure and figures label whatever stands here."""
 
 
 @torch.no_grad()
@@ -68,54 +160,9 @@ def measure(
             both, n = suffix(torch.cat([references.to(batch), batch], 1)), references.shape[1]
             reference, readout = both.of_points(slice(n)), both.of_points(slice(n, None))
         for name in names:
-            found[name].append(_effect(name, reference, readout).float().cpu())
+            found[name].append(EFFECTS[name].function(reference, readout).float().cpu())
     whole = {name: torch.cat(parts, 2) for name, parts in found.items()}
     return {name: values[:, 0] for name, values in whole.items()} if is_clean else whole
-
-
-def _effect(name: str, reference: Readout, readout: Readout) -> torch.Tensor:
-    """One effect [n_prompts, n_references, n_points]."""
-    if name in _LOGIT_EFFECTS:
-        # Prompt by prompt, so that the temporaries over the vocabulary stay in the processor's cache.
-        function = _LOGIT_EFFECTS[name]
-        return torch.stack(
-            [
-                torch.stack([function(base, perturbed) for base in bases.split(1)])
-                for bases, perturbed in zip(reference.logits, readout.logits, strict=True)
-            ]
-        )
-    late = "normalized" if name.endswith("normalized") else "resid_post"
-    perturbed, base = getattr(readout, late)[:, None], getattr(reference, late)[:, :, None]
-    if name.startswith("l2"):
-        return (perturbed - base).norm(dim=-1)
-    return torch.cosine_similarity(perturbed, base, dim=-1)
-
-
-def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tensor:
-    """KL(p ‖ q) in nats of softmax distributions, over the last axis.
-
-    With z the difference q − p of the logits, less its mean under p, KL = log E_p[exp z] = log(1 + E_p[exp z − 1 − z]):
-    no term is negative and nothing large cancels, so that values far below float32's resolution of the logits remain.
-    """
-    logits_p, logits_q = logits_p.float(), logits_q.float()
-    p = logits_p.softmax(-1)
-    z = logits_q - logits_p
-    z = z - (p * z).sum(-1, keepdim=True)
-    overflows = z.amax(-1) > 60
-    if not overflows.any():
-        return torch.log1p((p * (z.expm1() - z)).sum(-1))
-    near = torch.log1p((p * (z.clamp_max(60).expm1() - z)).sum(-1))
-    # Where the exponential would overflow, the divergence is large enough for a formula that loses what is small.
-    far = torch.logsumexp(logits_p.log_softmax(-1) + z, -1).clamp_min(0)
-    return torch.where(overflows, far, near)
-
-
-_LOGIT_EFFECTS = {
-    "kl": kl_divergence,
-    "kl_reverse": lambda base, perturbed: kl_divergence(perturbed, base),
-    "entropy": lambda _, perturbed: torch.distributions.Categorical(logits=perturbed.float()).entropy(),
-    "top_changed": lambda base, perturbed: perturbed.argmax(-1) != base.argmax(-1),
-}
 
 
 def top_tokens(logits: torch.Tensor, tokenizer, k: int = 5) -> list[list[tuple[str, float]]]:

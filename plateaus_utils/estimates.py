@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from . import statistics
+from .contrasts import one_per_document
 from .errors import ParameterError
 
 WITHIN = ("direction",)
@@ -117,6 +119,37 @@ def proportion(successes: xr.DataArray) -> xr.Dataset:
     n = successes.sizes["prompt"]
     n_documents = len(np.unique(successes.document)) if "document" in successes.coords else n
     return xr.Dataset(dict(zip(PARTS, found, strict=True)) | {"n": n, "n_documents": n_documents}, attrs={"unit": ""})
+
+
+def document_mean(sample: xr.DataArray, level: float = statistics.LEVEL) -> xr.Dataset:
+    """Mean over documents of one value each, with Student's interval; of true and false, Wilson's.
+
+    Args:
+        sample: [prompt] with the coordinate `document`; of several prompts of a document the first counts.
+        level: of the interval.
+
+    Raises:
+        ParameterError: see `contrasts.one_per_document`; or there are fewer than two documents.
+    """
+    values = one_per_document(sample).values.astype(float)
+    if len(values) < 2:
+        raise ParameterError(f"A mean over documents needs at least two of them, not {len(values)}.")
+    mean = values.mean()
+    if sample.dtype == bool:
+        low, high = stats.binomtest(int(values.sum()), len(values)).proportion_ci(level, method="wilson")
+    else:
+        half = stats.t.isf((1 - level) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+        low, high = mean - half, mean + half
+    found = dict(zip(PARTS, (mean, low, high), strict=True)) | {"n": len(values), "n_documents": len(values)}
+    return xr.Dataset(found, attrs={"unit": sample.attrs.get("unit", "")})
+
+
+def by_corpus(sample: xr.DataArray) -> xr.Dataset:
+    """`document_mean` of the documents of each corpus [corpus]; a document's name starts with its corpus and a slash."""
+    corpora = np.array([str(document).rpartition("/")[0] for document in sample.document.values])
+    names = [str(name) for name in np.unique(corpora)]
+    found = [document_mean(sample[corpora == name]) for name in names]
+    return xr.concat(found, xr.Variable("corpus", names), combine_attrs="override")
 
 
 # Members of a dimension against others ------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-"""Atomic writes, and hashes of what files and folders hold."""
+"""Atomic writes, names for files, hashes of what files and folders hold, and which files a parameter names."""
 
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -56,6 +57,12 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def file_name(text: str) -> str:
+    """Any text as the name of one file: other characters become `_`, and a hash tells apart what then looks the same."""
+    safe = re.sub(r"[^\w.,=-]+", "_", text)[:80]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of all files below a folder."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -65,6 +72,11 @@ def content_hash(path: Path) -> str:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
+
+
+def members(corpus: str) -> list[str]:
+    """The corpora that a `+`-joined list names; a file or folder that exists is one, whatever its name holds."""
+    return [corpus] if Path(corpus).expanduser().exists() else corpus.split("+")
 
 
 def cache_folder() -> Path:

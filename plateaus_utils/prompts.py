@@ -1,7 +1,7 @@
 """Corpus -> token sequences, through `datasets`.
 
-A document belongs to one of two pools by a seeded draw: *bases* are perturbed, *others* give the target activations
-and the Gaussian model, so that a base and its targets never come from the same document.
+*Bases* are perturbed, *others* give the target activations and the Gaussian model. No sequence is both. A document may
+give sequences to either, so whatever pairs a base with an other leaves out those of the base's own document.
 """
 
 import bz2
@@ -20,11 +20,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from .errors import CorpusError
+from .files import members
 
-BASE_SHARE = 0.4
-"""Share of the documents whose sequences may become bases."""
 STREAM_MARGIN = 4
-"""Oversampling factor for streamed corpora: sequences read into each pool, for each one asked for."""
+"""Oversampling factor for streamed corpora: documents read for each base, and sequences for each one asked for."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Prompts:
     tokens: torch.Tensor
     """[n_prompts, seq_len] token ids, int64."""
     documents: np.ndarray
-    """[n_prompts] index of the document in the corpus."""
+    """[n_prompts] where each came from, as text: `wikipedia/12` is the thirteenth document of that corpus."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -45,7 +44,7 @@ class Prompts:
 
 @dataclass(frozen=True)
 class PromptPools:
-    """Bases and others of one corpus; no document, and no token sequence, is in both."""
+    """Bases and others of one corpus; no token sequence is in both."""
 
     bases: Prompts
     others: Prompts
@@ -67,12 +66,13 @@ def load_prompts(
 
     Sequences are consecutive pieces of one document, never across documents, never overlapping, each kept once. No
     beginning-of-sequence token is added unless `prepend_bos`, which puts one in front and leaves seq_len - 1 tokens
-    of text. Documents are assigned to the pools, and sequences shuffled, with `seed`; each pool is then drawn from its
-    documents in turn, so that no long document dominates.
+    of text. Both pools are drawn from the documents in turn, in an order that follows from `seed`: one sequence of every
+    document, then a second one, and so on. Bases are drawn first, others from what is left of all documents.
 
     Args:
         corpus: `wikipedia` or `lee` (packaged), a local .txt, .jsonl or .parquet file or a folder saved by `datasets`,
-            or a hub dataset id, which is streamed; with a `text` or an `input_ids` column.
+            or a hub dataset id, which is streamed; with a `text` or an `input_ids` column. Several, joined by `+`, are
+            read one after the other.
         n_bases, n_others: sequences wanted in each pool.
         n_ctx: the model's context length, checked against `seq_len`.
 
@@ -82,11 +82,11 @@ def load_prompts(
     Example:
         >>> import plateaus_utils as pu
         >>> tokenizer = pu.load_model("tiny-random-gpt2", device="cpu").tokenizer
-        >>> pools = pu.load_prompts("lee", tokenizer, n_bases=4, n_others=20)
+        >>> pools = pu.load_prompts("wikipedia+lee", tokenizer, n_bases=4, n_others=20)
         >>> pools.bases.tokens.shape, pools.others.tokens.shape
         (torch.Size([4, 10]), torch.Size([20, 10]))
-        >>> set(pools.bases.documents) & set(pools.others.documents)
-        set()
+        >>> len(set(pools.bases.documents)), sorted({name.split("/")[0] for name in pools.others.documents})
+        (4, ['lee', 'wikipedia'])
     """
     if seq_len < 2:
         raise CorpusError(f"seq_len is {seq_len}; it must be at least 2, so that the last position has a context.")
@@ -101,18 +101,14 @@ def load_prompts(
     bos = [tokenizer.bos_token_id] if prepend_bos else []
     if bos == [None]:
         raise CorpusError("prepend_bos was asked for, but the tokenizer has no beginning-of-sequence token.")
-    pools = _fill_pools(corpus, tokenizer, bos, seq_len, seed, (n_bases, n_others))
-    for name, pool, wanted in zip(("bases", "others"), pools, (n_bases, n_others), strict=True):
-        if len(pool) < wanted:
-            raise CorpusError(
-                f"The corpus '{corpus}' gives {len(pool)} sequences of {seq_len} tokens for the {name}, but "
-                f"{wanted} were asked for; ask for fewer, shorten seq_len, or use a larger corpus."
-            )
-    return PromptPools(
-        _draw(pools[0], n_bases, np.random.default_rng([seed, 2])),
-        _draw(pools[1], n_others, np.random.default_rng([seed, 3])),
-        corpus,
-    )
+    found = _sequences(corpus, tokenizer, bos, seq_len, seed, n_bases, n_others)
+    if len(found) < n_bases + n_others:
+        raise CorpusError(
+            f"The corpus '{corpus}' gives {len(found)} sequences of {seq_len} tokens, but {n_bases} bases and {n_others} "
+            "others were asked for; ask for fewer, shorten seq_len, or use a larger corpus."
+        )
+    bases, rest = found[:n_bases], found[n_bases:]
+    return PromptPools(_prompts(bases), _prompts(_in_turn(rest, np.random.default_rng([seed, 3]))[:n_others]), corpus)
 
 
 def contexts(corpus: str, tokenizer: PreTrainedTokenizerBase, length: int) -> torch.Tensor:
@@ -131,46 +127,63 @@ def contexts(corpus: str, tokenizer: PreTrainedTokenizerBase, length: int) -> to
     return torch.tensor(found)
 
 
-def _fill_pools(
-    corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int, wanted: tuple[int, int]
-) -> tuple[list, list]:
-    """All (document, tokens) sequences of each pool; of a stream, no more than a margin over what is wanted."""
-    rng = np.random.default_rng([seed, 1])
-    pools: tuple[list, list] = ([], [])
+def _sequences(corpus: str, tokenizer, bos: list[int], seq_len: int, seed: int, n_bases: int, n_others: int) -> list:
+    """All (document, tokens) sequences in the order in which bases are drawn; of a stream, a margin over what is wanted."""
+    found: list[tuple[str, tuple[int, ...]]] = []
     seen: set[tuple[int, ...]] = set()
-    dataset = open_corpus(corpus)
-    streamed = isinstance(dataset, datasets.IterableDataset)
-    for index, tokens in enumerate(_documents(dataset, tokenizer)):
-        pool = pools[0] if rng.random() < BASE_SHARE else pools[1]
-        step = seq_len - len(bos)
-        for start in range(0, len(tokens) - step + 1, step):
-            sequence = (*bos, *tokens[start : start + step])
-            if sequence not in seen:
-                seen.add(sequence)
-                pool.append((index, sequence))
-        if streamed and all(len(p) >= STREAM_MARGIN * n for p, n in zip(pools, wanted, strict=True)):
-            break
-    if seen and index == 0:
+    step = seq_len - len(bos)
+    for name, label in _labels(corpus).items():
+        dataset = open_corpus(name)
+        streamed = isinstance(dataset, datasets.IterableDataset)
+        before, n_fruitful = len(found), 0
+        for index, tokens in enumerate(_documents(dataset, tokenizer)):
+            n_known = len(found)
+            for start in range(0, len(tokens) - step + 1, step):
+                sequence = (*bos, *tokens[start : start + step])
+                if sequence not in seen:
+                    seen.add(sequence)
+                    found.append((f"{label}/{index}", sequence))
+            n_fruitful += len(found) > n_known
+            enough = n_fruitful >= STREAM_MARGIN * n_bases
+            if streamed and enough and len(found) - before >= STREAM_MARGIN * (n_bases + n_others):
+                break
+    if len({document for document, _ in found}) == 1:
         raise CorpusError(
-            f"The corpus '{corpus}' holds 1 document; a base and its targets come from different ones, so give at least two "
-            "(in a text file, blank lines separate documents)."
+            f"The corpus '{corpus}' holds 1 document of {seq_len} tokens or more; a base and its targets come from different "
+            "ones, so give at least two (in a text file, blank lines separate documents)."
         )
-    return pools
+    return _in_turn(found, np.random.default_rng([seed, 2]))
 
 
-def _draw(pool: list, n: int, rng: np.random.Generator) -> Prompts:
-    """Draw n sequences in random order: every document's first, then every document's second, and so on."""
-    order = rng.permutation(len(pool))
-    turn: Counter[int] = Counter()
+def _labels(corpus: str) -> dict[str, str]:
+    """What documents of each member of a `+`-joined corpus are called: its name, of a local file or folder the last part."""
+    labels = {name: Path(name).name if Path(name).expanduser().exists() else name for name in members(corpus)}
+    if len(set(labels.values())) < len(members(corpus)):
+        raise CorpusError(f"The corpus '{corpus}' has two members of one name; name each once, or rename a file.")
+    return labels
+
+
+def _in_turn(sequences: list, rng: np.random.Generator) -> list:
+    """(document, tokens) sequences in random order: one of every document, then a second one of every document, and so on."""
+    order = rng.permutation(len(sequences))
+    turn: Counter[str] = Counter()
     turns = []
     for i in order:
-        turns.append(turn[pool[i][0]])
-        turn[pool[i][0]] += 1
-    chosen = rng.permutation(order[np.argsort(turns, kind="stable")[:n]])
-    return Prompts(
-        torch.tensor([pool[i][1] for i in chosen], dtype=torch.int64),
-        np.array([pool[i][0] for i in chosen], dtype=np.int64),
-    )
+        turns.append(turn[sequences[i][0]])
+        turn[sequences[i][0]] += 1
+    return [sequences[i] for i in order[np.argsort(turns, kind="stable")]]
+
+
+def _prompts(sequences: list) -> Prompts:
+    documents, tokens = zip(*sequences, strict=True)
+    return Prompts(torch.tensor(tokens, dtype=torch.int64), np.array(documents))
+
+
+def elsewhere(base_documents: np.ndarray, other_documents: np.ndarray) -> torch.Tensor:
+    """[n_bases, n_others] whether an other comes from another document than a base."""
+    _, number = np.unique(np.concatenate([base_documents, other_documents]), return_inverse=True)
+    bases, others = torch.from_numpy(number).split([len(base_documents), len(other_documents)])
+    return bases[:, None] != others
 
 
 def _documents(dataset: datasets.Dataset | datasets.IterableDataset, tokenizer) -> Iterator[list[int]]:
@@ -213,7 +226,7 @@ def _require_ids(ids: object, n_tokens: int) -> None:
 
 
 def open_corpus(corpus: str) -> datasets.Dataset | datasets.IterableDataset:
-    """The documents of a packaged corpus, `nltk/NAME` of NLTK's collection, a local file or folder, or a streamed hub dataset.
+    """The documents of one packaged corpus, `nltk/NAME` of NLTK's collection, local file or folder, or streamed hub dataset.
 
     Raises:
         CorpusError: it does not exist, cannot be read, or cannot be reached.

@@ -1,6 +1,6 @@
 """Labelled curves -> labelled quantities of each prompt: the measures of `sensitivity`, with coordinates and units kept.
 
-A curve is a DataArray with the dimension `size` (`t` on paths between two activations); a quantity has the remaining ones.
+A curve is a DataArray with the dimension `path_size` (`t` on paths between two activations); a quantity has the remaining ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ def _reduce(measure: Callable[[np.ndarray], np.ndarray], curves: xr.DataArray, a
 
 
 def _unit(curves: xr.DataArray) -> str:
-    return curves["size"].attrs.get("unit", "")
+    return curves.path_size.attrs.get("unit", "")
 
 
 def crossing(curves: xr.DataArray, level: float = KL_THRESHOLD) -> xr.DataArray:
-    """Size at which curves [..., size] first reach a level; NaN where censored at the attribute `limit`."""
-    sizes = curves["size"].values
+    """Size at which curves [..., path_size] first reach a level; NaN where censored at the attribute `limit`."""
+    sizes = curves.path_size.values
     return _reduce(
         lambda values: sensitivity.first_crossing(sizes, values, level),
-        curves, "size", unit=_unit(curves), level=level, limit=float(sizes[-1]),
+        curves, "path_size", unit=_unit(curves), level=level, limit=float(sizes[-1]),
     )  # fmt: skip
 
 
@@ -43,30 +43,30 @@ def crossings(curves: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
 
 
 def shares(curves: xr.DataArray, end: float) -> xr.DataArray:
-    """Curves [..., size] up to the size `end`, divided by their value there."""
-    kept = curves.sel(size=curves["size"].values <= end + 1e-9)
-    return (kept / kept.isel(size=-1, drop=True)).assign_coords(size=kept["size"]).transpose(*curves.dims)
+    """Curves [..., path_size] up to the size `end`, divided by their value there."""
+    kept = curves.sel(path_size=curves.path_size.values <= end + 1e-9)
+    return (kept / kept.isel(path_size=-1, drop=True)).assign_coords(path_size=kept.path_size).transpose(*curves.dims)
 
 
 def share_crossing(curves: xr.DataArray, share: float, end: float) -> xr.DataArray:
-    """Size at which curves [..., size] first reach a share of their own value at the size `end`."""
-    found = crossing((curves / curves.sel(size=end, drop=True)).assign_coords(size=curves["size"]), share)
+    """Size at which curves [..., path_size] first reach a share of their own value at the size `end`."""
+    found = crossing((curves / curves.sel(path_size=end, drop=True)).assign_coords(path_size=curves.path_size), share)
     return found.assign_attrs(unit=_unit(curves))
 
 
 def area(curves: xr.DataArray, end: float) -> xr.DataArray:
     """Mean over the grid up to `end` of value(size)/value(end)."""
-    sizes = curves["size"].values
-    return _reduce(lambda values: sensitivity.area(sizes, values, end), curves, "size", unit="")
+    sizes = curves.path_size.values
+    return _reduce(lambda values: sensitivity.area(sizes, values, end), curves, "path_size", unit="")
 
 
 def rise(curves: xr.DataArray, end: float) -> xr.DataArray:
     """Size at 90 % minus size at 10 % of the value reached at `end`."""
-    sizes = curves["size"].values
-    return _reduce(lambda values: sensitivity.rise(sizes, values, end), curves, "size", unit=_unit(curves))
+    sizes = curves.path_size.values
+    return _reduce(lambda values: sensitivity.rise(sizes, values, end), curves, "path_size", unit=_unit(curves))
 
 
-def steepest(curves: xr.DataArray, along: str = "size") -> xr.DataArray:
+def steepest(curves: xr.DataArray, along: str = "path_size") -> xr.DataArray:
     """Size at the middle of the steepest step of curves."""
     sizes = curves[along].values
     return _reduce(
@@ -78,13 +78,13 @@ def exponent(curves: xr.DataArray, kl: xr.DataArray) -> xr.DataArray:
     """Slope of log value against log size close to the base [prompt, ...]; NaN where too few sizes exceed the noise floor.
 
     Args:
-        curves: [prompt, ..., size].
+        curves: [prompt, ..., path_size].
         kl: the KL divergence at the same sizes.
     """
-    sizes = curves["size"].values
+    sizes = curves.path_size.values
     found = xr.apply_ufunc(
         lambda values, divergence: sensitivity.exponent(sizes, values, divergence),
-        curves, kl, input_core_dims=[["size"], ["size"]],
+        curves, kl, input_core_dims=[["path_size"], ["path_size"]],
     )  # fmt: skip
     return found.assign_attrs(unit="")
 
@@ -105,30 +105,30 @@ def max_slope(pairs: xr.Dataset) -> xr.DataArray:
 
 
 def flatness(kl: xr.DataArray, gram: xr.DataArray) -> xr.DataArray:
-    """Measured over predicted KL [prompt, ..., size]: 1 for an exact quadratic, below 1 if flatter.
+    """Measured over predicted KL [prompt, ..., path_size]: 1 for an exact quadratic, below 1 if flatter.
 
     Args:
-        kl: curves [prompt, ..., size] on the sphere.
+        kl: curves [prompt, ..., path_size] on the sphere.
         gram: the quadratic form at the base [prompt, ..., i, j], see `sensitivity.quadratic_kl`.
     """
-    sizes = kl["size"].values
+    sizes = kl.path_size.values
     found = xr.apply_ufunc(
         lambda values, form: sensitivity.excess_flatness(values, form, sizes),
-        kl, gram, input_core_dims=[["size"], ["i", "j"]], output_core_dims=[["size"]],
+        kl, gram, input_core_dims=[["path_size"], ["i", "j"]], output_core_dims=[["path_size"]],
     )  # fmt: skip
-    return found.assign_coords(size=kl["size"]).assign_attrs(unit="")
+    return found.assign_coords(path_size=kl.path_size).assign_attrs(unit="")
 
 
 def held_out_scores(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
-    """Scores of a classifier of whole curves [prompt, direction, size], each from a fit that has not seen its document.
+    """Scores of a classifier of whole curves [prompt, direction, path_size], each from a fit that has not seen its document.
 
     Returns:
         [kind, prompt, direction] decision values, larger for `first`; both have a scalar coordinate `kind`.
     """
     logs = [
-        np.log(np.maximum(curves.isel(size=slice(1, None)), 1e-9)).transpose("prompt", "direction", "size")
+        np.log(np.maximum(curves.isel(path_size=slice(1, None)), 1e-9)).transpose("prompt", "direction", "path_size")
         for curves in (first, second)
     ]
     scores = statistics.held_out_scores(*(x.values for x in logs), first.document.values)
-    labelled = [x.isel(size=0, drop=True).copy(data=score) for x, score in zip(logs, scores, strict=True)]
+    labelled = [x.isel(path_size=0, drop=True).copy(data=score) for x, score in zip(logs, scores, strict=True)]
     return xr.concat(labelled, "kind").assign_attrs(unit="")

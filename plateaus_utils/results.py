@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .errors import ResultError
-from .files import PROJECT, replacing
+from .files import PROJECT, file_name, replacing
 
 USED = "PLATEAUS_USED_RESULTS"
 """Environment variable with the file in which a chapter's kernel lists the results that it asks for."""
@@ -97,7 +97,13 @@ def versions() -> dict[str, str]:
 
 
 def resumed(
-    folder: Path, name: str, settings: dict, n_prompts: int, step: int, compute: Callable[[slice], xr.Dataset]
+    folder: Path,
+    name: str,
+    settings: dict,
+    n_prompts: int,
+    step: int,
+    compute: Callable[[slice], xr.Dataset],
+    provenance: dict | None = None,
 ) -> xr.Dataset:
     """The result `name` under `settings`: read if it is stored, else computed in chunks of prompts and stored.
 
@@ -107,16 +113,17 @@ def resumed(
     Args:
         settings: everything that determines the numbers, apart from the code; kept in the attributes.
         compute: slice of prompts -> Dataset with a `prompt` dimension (or without one, if n_prompts is step).
+        provenance: what is kept there as well but determines nothing, such as names.
     """
     key = hashlib.sha256(
         json.dumps([settings, code_hash(compute), versions()], sort_keys=True, default=str).encode()
     ).hexdigest()
-    path = folder / f"{name}.nc"
+    path = folder / f"{file_name(name)}.nc"
     _note_use(path)
     stored = _if_current(path, key)
     if stored is not None:
         return stored
-    parts_folder = folder / ".parts" / f"{name}-{key[:16]}"
+    parts_folder = folder / ".parts" / f"{path.stem}-{key[:16]}"
     parts = []
     with tqdm(total=n_prompts, desc=name, unit="prompt", disable=not sys.stderr.isatty()) as bar:
         for start in range(0, n_prompts, step):
@@ -134,7 +141,7 @@ def resumed(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "code_sha256": code_hash(compute),
         "versions": json.dumps(versions()),
-        "settings": json.dumps(settings, default=str),
+        "settings": json.dumps((provenance or {}) | settings, default=str),
     }
     save(whole, path)
     shutil.rmtree(parts_folder, ignore_errors=True)
@@ -191,7 +198,7 @@ def load(path: Path) -> xr.Dataset:
         raise ResultError(f"The file {path.name} was not written by this package.")
     if checksum != _content_hash(dataset):
         raise ResultError(f"The result file {path.name} is damaged: its content does not match its checksum.")
-    return dataset
+    return dataset.assign_coords({name: c.astype(str) for name, c in dataset.coords.items() if c.dtype == object})
 
 
 def newest(folder: Path) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from plateaus_utils import embedded, experiments, models, results
+from plateaus_utils import embedded, models, results
 from plateaus_utils.activations import collect
 from plateaus_utils.directions import directions
 from plateaus_utils.effects import kl_divergence, measure
@@ -22,10 +22,10 @@ from plateaus_utils.experiments import (
     optima,
     plateaus,
     prepare,
-    prepare_layers,
     sensitive,
     threshold_sizes,
 )
+from plateaus_utils.kinds import BASES, MAIN_DIRECTIONS
 from plateaus_utils.patching import Suffix
 from plateaus_utils.paths import sphere, straight
 from plateaus_utils.sensitivity import exponent, first_crossing, max_slope, width
@@ -56,16 +56,16 @@ def test_setting_holds_activations_of_its_own_prompts(setting, small):
     torch.testing.assert_close(
         setting.other_activations, collect(setting.model, setting.others.tokens, "blocks.1.hook_resid_pre")
     )
-    assert not set(setting.documents) & set(setting.others.documents)
+    assert len(set(setting.documents)) == setting.n_prompts
     torch.testing.assert_close(setting.gaussian.mean.float(), setting.other_activations.mean(0))
 
 
 def test_activations_are_stored_once_and_read_back(tmp_path, small, monkeypatch):
     first = prepare(embedded.TINY, str(tmp_path), **small)
-    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_1.nc"]
-    before = (tmp_path / "activations_1.nc").stat().st_mtime_ns
+    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_10_60_1.nc"]
+    before = (tmp_path / "activations_10_60_1.nc").stat().st_mtime_ns
     second = prepare(embedded.TINY, str(tmp_path), **small)
-    assert (tmp_path / "activations_1.nc").stat().st_mtime_ns == before
+    assert (tmp_path / "activations_10_60_1.nc").stat().st_mtime_ns == before
     assert torch.equal(first.other_activations, second.other_activations)
     assert torch.equal(first.base_activations, second.base_activations)
 
@@ -80,12 +80,11 @@ def test_settings_with_and_without_first_token_do_not_overwrite_each_other(tmp_p
 def test_first_prompts_of_a_setting_are_a_setting(setting):
     few = setting.first(4)
     assert few.n_prompts == 4 and torch.equal(few.base_activations, setting.base_activations[:4])
-    assert few.determined_by != setting.determined_by
+    assert few.content != setting.content and few.provenance["n_prompts"] == 4
 
 
-def test_settings_at_several_layers_are_the_settings_at_each(tmp_path, small, setting):
-    options = {k: v for k, v in small.items() if k != "device"} | {"seed": 0, "prepend_bos": False}
-    found = prepare_layers(setting.model, str(tmp_path), [0, 1, 3], **options)
+def test_settings_at_several_layers_are_the_settings_at_each(tmp_path, setting):
+    found = dataclasses.replace(setting, folder=tmp_path).at_layers([0, 1, 3])
     assert list(found) == [0, 1, 3]
     torch.testing.assert_close(found[1].base_activations, setting.base_activations)
     torch.testing.assert_close(found[1].other_activations, setting.other_activations)
@@ -127,7 +126,7 @@ def test_local_model_and_pretokenized_corpus_go_all_the_way(tmp_path, family_fol
 
 def test_bases_are_what_their_names_say(setting):
     real, others = setting.base_activations, setting.other_activations
-    found = {kind: base_points(setting, kind) for kind in experiments.setting.BASES}
+    found = {kind: base_points(setting, kind) for kind in BASES}
     assert all(points.shape == real.shape and points.isfinite().all() for points in found.values())
     assert torch.equal(found["real"], real)
     torch.testing.assert_close(found["naive"].norm(dim=-1), real.norm(dim=-1))
@@ -149,18 +148,46 @@ def test_permuted_scores_come_from_real_ones(setting):
 
 
 def test_base_of_the_same_token_comes_from_a_prompt_that_ends_in_it(setting):
-    last = {int(t) for t in setting.others.tokens[:, -1]}
     found = base_points(setting, "same token")
-    for i, token in enumerate(setting.bases.tokens[:, -1]):
-        if int(token) in last:
-            nearest = distances(found[i : i + 1], setting.other_activations).argmin()
-            assert setting.others.tokens[nearest, -1] == token
+    for i, ends in enumerate(ends_in_the_same_token(setting)):
+        if ends:
+            nearest = int(distances(found[i : i + 1], setting.other_activations).argmin())
+            assert nearest in ends
         else:
             assert torch.equal(found[i], setting.base_activations[i])
 
 
+def ends_in_the_same_token(setting):
+    """For each base the others of other documents whose prompts end in its last token."""
+    pairs = list(zip(setting.others.documents, setting.others.tokens[:, -1].tolist(), strict=True))
+    return [
+        [j for j, (document, last) in enumerate(pairs) if last == token and document != own]
+        for own, token in zip(setting.documents, setting.bases.tokens[:, -1].tolist(), strict=True)
+    ]
+
+
+def test_no_base_meets_an_other_of_its_own_document(setting):
+    """Bases and swaps made of one real activation: every one is found among others of other documents."""
+    for seed in range(5):
+        other = setting.seeded(seed)
+        foreign = base_points(other, "foreign")
+        for i, own in enumerate(setting.documents):
+            nearest = int(distances(foreign[i : i + 1], setting.other_activations).argmin())
+            assert setting.others.documents[nearest] != own
+            for k in (1, 2, 8):
+                assert own not in setting.others.documents[other.draws(k).real_index[i]]
+    rng = torch.Generator().manual_seed(0)
+    for index in (setting.some_others(3, rng), setting.some_others(200, rng, replacement=True)):
+        assert all(own not in setting.others.documents[row] for own, row in zip(setting.documents, index, strict=True))
+
+
+def test_unknown_kind_of_base_is_refused(setting, refused):
+    with refused(ParameterError, "'unheard-of'", "permuted scores"):
+        base_points(setting, "unheard-of")
+
+
 def test_kinds_of_base_are_the_same_whenever_they_are_asked_for(setting):
-    for kind in experiments.setting.BASES:
+    for kind in BASES:
         assert torch.equal(base_points(setting, kind), base_points(setting, kind))
 
 
@@ -175,11 +202,11 @@ def sphere_curves(setting):
 
 
 def test_curves_are_labelled_and_finite(sphere_curves, setting):
-    assert sphere_curves.kl.dims == ("prompt", "base", "kind", "direction", "size")
+    assert sphere_curves.kl.dims == ("prompt", "base", "kind", "direction", "path_size")
     assert sphere_curves.kl.shape == (10, 2, 3, 2, 4)
     assert set(sphere_curves.data_vars) >= set(measuring.CURVE_EFFECTS)
     assert all(np.isfinite(sphere_curves[name]).all() for name in measuring.CURVE_EFFECTS)
-    assert sphere_curves["size"].attrs["unit"] == "degrees" and sphere_curves.kl.attrs["description"]
+    assert sphere_curves.path_size.attrs["unit"] == "degrees" and sphere_curves.kl.attrs["description"]
     np.testing.assert_array_equal(sphere_curves.document, setting.documents)
 
 
@@ -201,20 +228,20 @@ def test_curves_are_what_one_forward_pass_for_each_point_gives(sphere_curves, se
                 logits.append(
                     setting.model.bridge.run_with_hooks(tokens, fwd_hooks=[(setting.hook_name, patch)])[:, -1]
                 )
-        found = sphere_curves.kl.isel(prompt=prompt, direction=direction, size=size).sel(base=base, kind=kind)
+        found = sphere_curves.kl.isel(prompt=prompt, direction=direction, path_size=size).sel(base=base, kind=kind)
         assert float(found) == pytest.approx(kl_divergence(*logits).item(), rel=1e-3)
 
 
 def test_zero_size_has_zero_effect_around_every_base(sphere_curves):
     # Invariant: no perturbation, no effect, relative to the run on the inserted base.
-    start = sphere_curves.isel(size=0)
+    start = sphere_curves.isel(path_size=0)
     assert float(start.kl.max()) <= 1e-6 and float(start.top_changed.max()) == 0
     assert float(start.l2.max()) <= 1e-5 * float(sphere_curves.l2.max()) * 10
     assert float(abs(start.cosine - 1).max()) <= 1e-5
 
 
 def test_all_meridians_meet_at_the_antipode(sphere_curves):
-    end = sphere_curves.kl.isel(size=-1).sel(base="real").values
+    end = sphere_curves.kl.isel(path_size=-1).sel(base="real").values
     np.testing.assert_allclose(end, np.broadcast_to(end[:, :1, :1], end.shape), rtol=1e-3)
 
 
@@ -319,12 +346,14 @@ def test_activation_plateaus_pair_bases_both_ways(mode, setting):
     found = plateaus.activation_plateaus(setting, mode)
     assert found.pairing.values.tolist() == ["targets", "directions"]
     assert found.base.values.tolist() == ["real", "random", "naive"]
-    assert found.kl.sizes["size"] == len(measuring.CURVE_SIZES[mode]) and found.threshold.shape == found.kl.shape[:-1]
+    assert (
+        found.kl.sizes["path_size"] == len(measuring.CURVE_SIZES[mode]) and found.threshold.shape == found.kl.shape[:-1]
+    )
     for name in ("kl", "l2", "threshold"):
         targets, same_vectors = (found[name].sel(pairing=p) for p in ("targets", "directions"))
         np.testing.assert_array_equal(targets.sel(base="real"), same_vectors.sel(base="real"))
         assert (targets.sel(base="random") != same_vectors.sel(base="random")).any()
-    assert float(found.kl.isel(size=0).max()) <= 1e-6
+    assert float(found.kl.isel(path_size=0).max()) <= 1e-6
 
 
 def test_final_distances_are_between_prompts_of_different_documents(setting):
@@ -356,8 +385,8 @@ def test_plateau_length_is_where_the_distance_reaches_half_of_that_between_promp
 
 def test_small_perturbations_grow_with_the_square_in_divergence_and_linearly_in_distance(setting):
     found = plateaus.small_perturbations(setting)
-    assert found.kl.dims == ("prompt", "size") and found.kl.shape == (10, 9)
-    sizes = found["size"].values
+    assert found.kl.dims == ("prompt", "path_size") and found.kl.shape == (10, 9)
+    sizes = found.path_size.values
     assert np.nanmedian(exponent(sizes, found.kl.values, found.kl.values)) == pytest.approx(2, abs=0.15)
     assert np.nanmedian(exponent(sizes, found.l2.values, found.kl.values)) == pytest.approx(1, abs=0.05)
 
@@ -425,10 +454,10 @@ def test_untrained_network_has_paths_of_its_own(setting):
 @pytest.mark.parametrize("mode", ["sphere", "straight"])
 def test_direction_experiments_hold_all_their_kinds(mode, setting):
     curve, size = sensitive.direction_curves(setting, mode), sensitive.direction_thresholds(setting, mode)
-    assert curve.kl.dims == ("prompt", "kind", "direction", "size") and tuple(curve.kind.values) == sensitive.KINDS
-    assert ("kl_reverse" in curve) == (mode == "sphere") and float(curve.kl.isel(size=0).max()) <= 1e-6
+    assert curve.kl.dims == ("prompt", "kind", "direction", "path_size") and tuple(curve.kind.values) == MAIN_DIRECTIONS
+    assert ("kl_reverse" in curve) == (mode == "sphere") and float(curve.kl.isel(path_size=0).max()) <= 1e-6
     kinds = size.kind.values.tolist()
-    assert set(sensitive.KINDS) <= set(kinds) and ("-random" in kinds) == (mode == "sphere")
+    assert set(MAIN_DIRECTIONS) <= set(kinds) and ("-random" in kinds) == (mode == "sphere")
 
 
 def test_on_the_sphere_a_target_and_its_difference_from_the_base_name_one_meridian(setting):
@@ -441,13 +470,13 @@ def test_on_the_sphere_a_target_and_its_difference_from_the_base_name_one_meridi
 
 def test_walk_to_a_target_ends_with_the_targets_own_effect(setting):
     found = sensitive.walks_to_targets(setting)
-    assert found.kl.dims == ("prompt", "kind", "size") and found.kl.shape == (10, 2, 51)
+    assert found.kl.dims == ("prompt", "kind", "path_size") and found.kl.shape == (10, 2, 51)
     draws = setting.draws(1, "walks")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     for kind, target in (("real-other", draws.real), ("random", draws.gaussian)):
         kl = measure(suffix, target)["kl"][:, 0]
-        np.testing.assert_allclose(found.kl.sel(kind=kind).isel(size=-1), kl, rtol=1e-3, atol=1e-5)
-    assert float(found.kl.isel(size=0).max()) <= 1e-6
+        np.testing.assert_allclose(found.kl.sel(kind=kind).isel(path_size=-1), kl, rtol=1e-3, atol=1e-5)
+    assert float(found.kl.isel(path_size=0).max()) <= 1e-6
 
 
 def test_only_the_straight_path_to_a_real_target_arrives_at_a_real_activation(setting):
@@ -455,9 +484,9 @@ def test_only_the_straight_path_to_a_real_target_arrives_at_a_real_activation(se
     base = setting.base_activations
     vector = setting.draws(2).real[:, 0] - base
     arrival = vector.norm(dim=-1) / base.norm(dim=-1)
-    step = found["size"].diff("size").values.max()
+    step = found.path_size.diff("path_size").values.max()
     for i in range(10):
-        near = found.sel(kind="real-other").isel(prompt=i).interp(size=float(arrival[i]))
+        near = found.sel(kind="real-other").isel(prompt=i).interp(path_size=float(arrival[i]))
         if arrival[i] <= 2:
             assert float(near) <= step
 
@@ -470,8 +499,7 @@ def test_arrival_angle_is_the_angle_between_base_and_target(setting):
 
 def test_pairs_of_the_same_last_token_say_which_prompts_have_one(setting):
     found, have = sensitive.same_token_pairs(setting)
-    last = set(setting.others.tokens[:, -1].tolist())
-    assert have.tolist() == [int(t) in last for t in setting.bases.tokens[:, -1]]
+    assert have.tolist() == [bool(ends) for ends in ends_in_the_same_token(setting)]
     assert found.from_start.shape == (10, 1, 2, 50)
 
 
@@ -516,9 +544,8 @@ def test_lines_cross_at_the_corner_they_pass(setting):
 # Trivial explanations -------------------------------------------------------------------------------------------------
 
 
-def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, small, setting):
-    options = {k: v for k, v in small.items() if k != "device"} | {"seed": 0, "prepend_bos": False}
-    settings = prepare_layers(setting.model, str(tmp_path), [1, 3], **options)
+def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, setting):
+    settings = dataclasses.replace(setting, folder=tmp_path).at_layers([1, 3])
     found = explanations.layer_thresholds(settings, 5)
     assert found.plateau.shape == (2, 5, 2, 2) and found.direction.shape == (2, 5, 2, 2)
     alone = threshold_sizes(setting.first(5), "test_first_five", kinds=("random", "real-other"))
@@ -536,14 +563,13 @@ def test_control_of_the_same_token_is_present_where_another_prompt_ends_in_it(se
         elsewhere, others=setting.others[kept], other_activations=setting.other_activations[kept]
     )
     present = explanations.base_controls(alone).present
-    last = {int(t) for t in alone.others.tokens[:, -1]}
-    assert present.sel(base="same token").values.tolist() == [int(t) in last for t in alone.bases.tokens[:, -1]]
+    assert present.sel(base="same token").values.tolist() == [bool(ends) for ends in ends_in_the_same_token(alone)]
     assert not present.sel(base="same token")[0] and present.drop_sel(base="same token").values.all()
 
 
 def test_controls_have_thresholds_and_entropies_for_every_kind_of_base(setting):
     found = explanations.base_controls(setting)
-    assert found.base.values.tolist() == list(experiments.setting.BASES) and found.entropy.shape == (10, 8)
+    assert found.base.values.tolist() == list(BASES) and found.entropy.shape == (10, 8)
     assert float(found.entropy.min()) >= 0 and float(found.entropy.max()) <= np.log(257) + 1e-4
     with torch.no_grad():
         p = setting.model.core(setting.bases.tokens).logits[:, -1].double().softmax(-1)
@@ -553,17 +579,16 @@ def test_controls_have_thresholds_and_entropies_for_every_kind_of_base(setting):
 
 def test_natural_variation_measures_the_swap_it_makes(setting):
     found = explanations.natural_variation(setting, 3)
-    assert found.kl.dims == ("prompt", "swap", "sort") and found.kl.shape == (10, 3, 2)
+    assert found.kl.dims == ("prompt", "swap", "donor") and found.kl.shape == (10, 3, 2)
     index = setting.draws(3, "swaps").real_index
     swapped = setting.other_activations[index]
     base = setting.base_activations[:, None]
-    any_ = found.sel(sort="any")
+    any_ = found.sel(donor="any")
     np.testing.assert_allclose(any_.distance, (swapped - base).norm(dim=-1) / base.norm(dim=-1), rtol=1e-4)
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     np.testing.assert_allclose(any_.kl, measure(suffix, swapped)["kl"], rtol=1e-3, atol=1e-6)
-    last = setting.others.tokens[:, -1]
-    counts = [min(3, int((last == token).sum())) for token in setting.bases.tokens[:, -1]]
-    assert found.kl.sel(sort="same token").notnull().sum("swap").values.tolist() == counts
+    counts = [min(3, len(ends)) for ends in ends_in_the_same_token(setting)]
+    assert found.kl.sel(donor="same token").notnull().sum("swap").values.tolist() == counts
 
 
 def test_untrained_setting_keeps_the_prompts_and_has_its_own_activations(elsewhere):
@@ -571,9 +596,9 @@ def test_untrained_setting_keeps_the_prompts_and_has_its_own_activations(elsewhe
     assert torch.equal(fresh.bases.tokens, elsewhere.bases.tokens)
     assert not torch.allclose(fresh.base_activations, elsewhere.base_activations)
     torch.testing.assert_close(fresh.base_activations, collect(fresh.model, fresh.bases.tokens, fresh.hook_name))
-    assert fresh.determined_by != elsewhere.determined_by
+    assert fresh.made_by != elsewhere.made_by and fresh.provenance["shrinkage"]
     found = explanations.both_effects(fresh, "untrained")
-    assert found["base"].kl.dims == ("prompt", "base", "direction", "size")
+    assert found["base"].kl.dims == ("prompt", "base", "direction", "path_size")
     assert found["kind"].kind.values.tolist() == ["random", "real-other"]
 
 
@@ -610,8 +635,50 @@ def test_an_edited_corpus_under_the_same_name_is_measured_anew(small, tmp_path):
 
 
 def test_results_of_another_seed_are_not_taken_for_this_one(setting):
-    other = dataclasses.replace(setting, seed=setting.seed + 1)
+    other = setting.seeded(setting.seed + 1)
     assert other.made_by != setting.made_by
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"prepend_bos": True}, {"n_others": 50}, {"n_prompts": 9}, {"seq_len": 9}]
+)
+def test_replaced_arguments_give_what_preparing_with_them_gives(setting, small, tmp_path, change):
+    changed = dataclasses.replace(setting, folder=tmp_path / "a").replace(**change)
+    prepared = prepare(embedded.TINY, str(tmp_path / "b"), **small | change)
+    assert changed.made_by == prepared.made_by != setting.made_by
+    assert changed.provenance == prepared.provenance
+
+
+def test_shrinkage_is_in_the_key(setting, tmp_path):
+    options = {"n_others": 64, "shrinkage": True}
+    with_it = dataclasses.replace(setting, folder=tmp_path).replace(**options)
+    without = with_it.replace(shrinkage=False)
+    assert with_it.content == without.content and with_it.made_by != without.made_by
+    assert not torch.allclose(with_it.gaussian.eigenvalues, without.gaussian.eigenvalues)
+
+
+def test_key_follows_from_what_is_computed_from_and_not_from_names(setting, elsewhere):
+    """Another name of the same corpus, or more prompts of which the same are used, make no other result."""
+    renamed = dataclasses.replace(elsewhere, arguments=elsewhere.arguments.replace(corpus="other-name"))
+    assert renamed.made_by == setting.made_by and renamed.provenance["corpus"] == "other-name"
+    moved = dataclasses.replace(setting, base_activations=setting.base_activations + 1e-6)
+    documents = dataclasses.replace(setting.bases, documents=setting.bases.documents[::-1])
+    assert moved.made_by != setting.made_by != dataclasses.replace(setting, bases=documents).made_by
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"n_prompt": 5}, "no argument 'n_prompt'"), ({"n_prompts": 1}, "n_prompts must be at least 2"),
+    ({"prepend_bos": 1}, "true or false"), ({"device": "cpu"}, "no argument 'device'"),
+])  # fmt: skip
+def test_bad_changes_of_a_setting_are_refused(setting, refused, change, words):
+    with refused(ParameterError, words):
+        setting.replace(**change)
+    with refused(ParameterError, words):
+        setting.at_layers([1, 3], **change)
+
+
+def test_provenance_names_the_device_that_the_model_is_on(setting):
+    assert setting.provenance["device"] == str(next(setting.model.core.parameters()).device) == "cpu"
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, True])

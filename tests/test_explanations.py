@@ -4,6 +4,7 @@ import torch
 
 from plateaus_utils import directions, embedded, experiments, patching, sensitivity
 from plateaus_utils.experiments import explanations, sensitive
+from plateaus_utils.kinds import BASES
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +58,14 @@ def test_sweep_layers_contain_the_ends():
 def test_swaps_of_the_same_token_end_in_it(setting):
     swaps = explanations.natural_variation(setting, 2)
     last = setting.others.tokens[:, -1]
-    for i, token in enumerate(setting.bases.tokens[:, -1]):
-        available = min(2, int((last == token).sum()))
-        assert int(swaps.kl.sel(sort="same token").isel(prompt=i).notnull().sum()) == available
-    assert swaps.kl.sel(sort="any").notnull().all()
+    for i, (token, document) in enumerate(zip(setting.bases.tokens[:, -1], setting.documents, strict=True)):
+        available = min(2, int(((last == token).numpy() & (setting.others.documents != document)).sum()))
+        assert int(swaps.kl.sel(donor="same token").isel(prompt=i).notnull().sum()) == available
+    assert swaps.kl.sel(donor="any").notnull().all()
 
 
 def test_every_base_kind_is_finite_and_its_own(setting):
-    points = {kind: experiments.base_points(setting, kind) for kind in experiments.setting.BASES}
+    points = {kind: experiments.base_points(setting, kind) for kind in BASES}
     assert all(p.shape == setting.base_activations.shape and p.isfinite().all() for p in points.values())
     assert points["naive"].norm(dim=-1).numpy() == pytest.approx(
         setting.base_activations.norm(dim=-1).numpy(), rel=1e-5
@@ -87,17 +88,6 @@ def test_cosines_with_the_base(setting):
 
 
 def test_at_the_first_block_no_target_is_the_base_itself(setting):
-    first = experiments.prepare_layers(
-        setting.model,
-        str(setting.folder),
-        [0],
-        corpus="lee",
-        seq_len=10,
-        n_prompts=6,
-        n_others=200,
-        seed=0,
-        prepend_bos=False,
-        shrinkage=True,
-    )[0]
+    first = setting.at_layers([0])[0]
     draws = first.draws(4)
     assert ((draws.real - first.base_activations[:, None]).norm(dim=-1) > 1e-3).all()

@@ -46,7 +46,7 @@ def test_leading_tokens_are_those_on_top_somewhere():
 
     chances = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1]])
     found = methodology.leading_tokens(chances, np.array([0.0, 90, 180]), Letters())
-    assert found.token.values.tolist() == ["a", "c"] and found["size"].values.tolist() == [0, 90, 180]
+    assert found.token.values.tolist() == ["a", "c"] and found.path_size.values.tolist() == [0, 90, 180]
     np.testing.assert_allclose(found.sel(token="c"), [0.1, 0.1, 0.7])
 
 
@@ -77,7 +77,7 @@ def test_earlier_compares_medians_within_prompts_and_censored_ones_are_late():
 
 def test_top_tokens_are_read_at_the_median_threshold_and_at_the_limit_where_that_is_censored():
     share = np.broadcast_to(SIZES / 180, (3, 2, 2, len(SIZES)))
-    curves = sample(share, ("prompt", "kind", "direction", "size")).assign_coords(size=SIZES)
+    curves = sample(share, ("prompt", "kind", "direction", "path_size")).assign_coords(path_size=SIZES)
     sizes = sample([[[40.0, 50], [np.nan] * 2]] * 3, limit=90.0)
     found = sensitive.flipped_at_threshold(xr.Dataset({"top_changed": curves}), sizes)
     np.testing.assert_allclose([found.sel(kind=kind) for kind in KINDS], [45 / 180, 90 / 180])
@@ -85,12 +85,14 @@ def test_top_tokens_are_read_at_the_median_threshold_and_at_the_limit_where_that
 
 @pytest.fixture
 def two_shapes():
-    """KL [prompt, kind, direction, size] of 24 prompts: random directions late and steep, real-other early and even."""
+    """KL [prompt, kind, direction, path_size] of 24 prompts: random directions late and steep, real-other early and even."""
     rng = np.random.default_rng(0)
     shapes = np.stack([2 * (SIZES / 90) ** 4, 2 * SIZES / 90])[None, :, None]
     values = shapes * rng.uniform(0.9, 1.1, (24, 2, 2, 1))
-    found = sample(values, ("prompt", "kind", "direction", "size"))
-    return found.assign_coords(size=("size", SIZES, {"unit": "degrees"}), document=("prompt", np.repeat(range(12), 2)))
+    found = sample(values, ("prompt", "kind", "direction", "path_size"))
+    return found.assign_coords(
+        path_size=("path_size", SIZES, {"unit": "degrees"}), document=("prompt", np.repeat(range(12), 2))
+    )
 
 
 def test_classifiers_separate_curves_of_two_shapes(two_shapes):
@@ -139,8 +141,8 @@ def test_slopes_are_kept_of_prompts_with_both_sorts_of_target(setting):
 
 def test_steepest_steps_are_in_percent_of_the_way():
     share = np.linspace(0, 1, 11)
-    step = sample(np.broadcast_to(share > 0.45, (2, 1, 11)), ("prompt", "kind", "size"), ["random"])
-    step = step.assign_coords(size=share)
+    step = sample(np.broadcast_to(share > 0.45, (2, 1, 11)), ("prompt", "kind", "path_size"), ["random"])
+    step = step.assign_coords(path_size=share)
     found = sensitive.steepest_steps(xr.Dataset({"l2": step, "kl": step}))
     np.testing.assert_allclose(found.kl, 45)
     assert found.l2.attrs == {"description": "steepest step of L2", "unit": "% of the way"}
@@ -210,10 +212,10 @@ def test_corners_on_both_sides_keep_their_documents():
 
 def test_lowered_moves_count_censored_sizes_as_infinite():
     moves = xr.Dataset(
-        {"whole": ("prompt", [10.0, np.nan]), "moved": (("prompt", "sort", "move"), [[[9, 11]], [[9, np.nan]]])},
-        coords={"sort": ["own latents"]},
+        {"whole": ("prompt", [10.0, np.nan]), "moved": (("prompt", "moved_along", "move"), [[[9, 11]], [[9, np.nan]]])},
+        coords={"moved_along": ["own latents"]},
     )
-    assert latents.lowered(moves).sel(sort="own latents").values.tolist() == [[True, False], [True, False]]
+    assert latents.lowered(moves).sel(moved_along="own latents").values.tolist() == [[True, False], [True, False]]
 
 
 def test_ratio_against_l0_is_one_where_the_ratio_grows_with_it():
@@ -240,8 +242,8 @@ def test_sums_are_tabled_by_variant_and_number():
 
 def test_changes_by_moves_are_differences_and_unknown_where_censored():
     moves = xr.Dataset(
-        {"whole": ("prompt", [10.0, np.nan]), "moved": (("prompt", "sort", "move"), [[[9, 12]], [[9, 8]]])},
-        coords={"sort": ["own latents"]},
+        {"whole": ("prompt", [10.0, np.nan]), "moved": (("prompt", "moved_along", "move"), [[[9, 12]], [[9, 8]]])},
+        coords={"moved_along": ["own latents"]},
     )
     found = latents.change(moves)
     np.testing.assert_array_equal(found, [[[-1, 2]], [[np.nan, np.nan]]])
@@ -311,11 +313,11 @@ def test_drop_of_an_auroc_is_the_difference_of_the_two():
 
 
 def test_flatness_at_angles_is_named_by_base_and_kind():
-    dims = ("prompt", "kind", "direction", "size")
+    dims = ("prompt", "kind", "direction", "path_size")
     shape = np.broadcast_to(SIZES, (4, 2, 2, len(SIZES)))
-    by_kind = sample(shape, dims).assign_coords(size=SIZES)
+    by_kind = sample(shape, dims).assign_coords(path_size=SIZES)
     by_base = sample(np.broadcast_to(2 * SIZES, (4, 3, 2, len(SIZES))), dims, ["real", "random", "naive"])
-    by_base = by_base.assign_coords(size=SIZES).rename(kind="base")
+    by_base = by_base.assign_coords(path_size=SIZES).rename(kind="base")
     found = explanations.flatness_at(by_base, by_kind)
     assert found.path.values.tolist() == [
         "real base, random", "real base, real-other", "random base, random", "naive base, random"
@@ -362,12 +364,12 @@ def test_half_way_angles_separate_both_effects_in_every_network(setting):
     assert value(found.sel(network="trained", effect="direction effect, L2")) == expected
 
 
-def test_swaps_are_summed_up_by_quantity_and_sort(setting):
+def test_swaps_are_summed_up_by_quantity_and_donor(setting):
     found = explanations.natural_variation(setting)
     swaps = explanations.explanations.natural_variation(setting)
-    assert found.value.dims == ("quantity", "sort")
-    expected = np.nanmedian(swaps.angle.sel(sort="any").values)
-    assert value(found.sel(quantity="angle", sort="any")) == pytest.approx(expected)
+    assert found.value.dims == ("quantity", "donor")
+    expected = np.nanmedian(swaps.angle.sel(donor="any").values)
+    assert value(found.sel(quantity="angle", donor="any")) == pytest.approx(expected)
 
 
 @pytest.fixture
@@ -417,20 +419,20 @@ def test_the_printed_walk_is_the_first_prompts_on_the_sphere():
             return "abcdefgh"[ids[0]]
 
     rng = np.random.default_rng(0)
-    dims = ("prompt", "mode", "kind", "size")
-    coords = {"mode": ["sphere", "straight"], "kind": ["random", "real-other"]}
+    dims = ("prompt", "mode", "kind", "place")
+    sizes = (("mode", "place"), np.stack([np.linspace(0, 180, 5), np.linspace(0, 2, 5)]))
+    coords = {"mode": ["sphere", "straight"], "kind": ["random", "real-other"], "path_size": sizes}
     walks = xr.Dataset(
         {
             "kl": (dims, rng.random((2, 2, 2, 5))),
             "probability": ((*dims, "token_rank"), rng.random((2, 2, 2, 5, 8))),
             "token": (("prompt", "mode", "kind", "token_rank"), np.tile(np.arange(8), (2, 2, 2, 1))),
             "threshold": (dims[:3], rng.random((2, 2, 2))),
-            "sizes": (("mode", "size"), np.stack([np.linspace(0, 180, 5), np.linspace(0, 2, 5)])),
         },
         coords=coords,
     )
     found = explorer.printed_walk(walks, Letters())
     np.testing.assert_array_equal(found.kl, walks.kl[0, 0, 1])
-    assert found.token.values.tolist() == list("abcdef") and found["size"].attrs["unit"] == "degrees"
+    assert found.token.values.tolist() == list("abcdef") and found.path_size.attrs["unit"] == "degrees"
     np.testing.assert_array_equal(found.probability.sel(token="c"), walks.probability[0, 0, 1, :, 2])
     assert float(found.threshold) == float(walks.threshold[0, 0, 1])

@@ -9,7 +9,7 @@ from plateaus_utils.errors import SAEError
 from plateaus_utils.experiments import latents, measuring
 from plateaus_utils.experiments.explorer import KINDS, walks
 from plateaus_utils.patching import Suffix
-from plateaus_utils.saes import Dictionary
+from plateaus_utils.saes import SEED, Dictionary
 
 
 @pytest.fixture(scope="module")
@@ -186,18 +186,19 @@ def test_encoder_counts_codes_of_each_sort(setting, dictionary):
 
 def test_untrained_control_uses_the_untrained_networks_own_activations(setting):
     fresh, control = latents.untrained_control(setting)
+    assert latents.untrained_control(setting.seeded(5))[0].provenance["seed"] == fresh.provenance["seed"] == SEED
     assert "untrained" in fresh.model.name and control.name == "principal-components"
     curves = latents.relative_curves(fresh, control, "test")
-    assert (np.abs(curves.kl.sel(size=0)) < 1e-6).all() and (curves.l2.sel(size=90) > 0).all()
+    assert (np.abs(curves.kl.sel(path_size=0)) < 1e-6).all() and (curves.l2.sel(path_size=90) > 0).all()
 
 
 def test_walks_start_at_the_base_and_follow_its_next_tokens(setting, dictionary, suffix):
     found = walks(setting, dictionary)
     assert list(found.kind.values) == list(KINDS)
-    assert (np.abs(found.kl.isel(size=0)) < 1e-6).all() and (found.l2.isel(size=0) < 1e-4).all()
+    assert (np.abs(found.kl.isel(place=0)) < 1e-6).all() and (found.l2.isel(place=0) < 1e-4).all()
     with torch.no_grad():
         probabilities = suffix(suffix.base[:, None]).logits[:, 0].softmax(-1)
-    start = found.isel(size=0).sel(mode="sphere", kind="random")
+    start = found.isel(place=0).sel(mode="sphere", kind="random")
     expected = probabilities.gather(1, torch.as_tensor(start.token.values))
     np.testing.assert_allclose(start.probability, expected, atol=1e-5)
     assert (start.token.values == probabilities.argmax(-1)[:, None].numpy()).any(1).all()

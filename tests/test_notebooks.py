@@ -162,4 +162,4 @@ def test_plain_papermill_runs_a_converted_notebook(tmp_path):
     executed = nbformat.read(output, as_version=4)
     text = "\n".join(o.get("text", "") for c in executed.cells if c.cell_type == "code" for o in c.outputs)
     assert "a tiny GPT-2 with random weights" in text
-    assert (tmp_path / "results" / "activations_1.nc").is_file()
+    assert (tmp_path / "results" / "activations_8_400_1.nc").is_file()

@@ -26,7 +26,7 @@ def heights(patch) -> np.ndarray:
 
 
 def curve(values, unit="degrees") -> xr.DataArray:
-    return xr.DataArray(values, dims="size", coords={"size": ("size", SIZES, {"unit": unit})})
+    return xr.DataArray(values, dims="path_size", coords={"path_size": ("path_size", SIZES, {"unit": unit})})
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,7 @@ def test_triangles_mark_the_lowest_point_and_draw_censored_angles_at_the_limit()
 
 @pytest.mark.parametrize("token", ["$$", "$", "a$b$", "$\\frac", "\\$", "plain"])
 def test_texts_of_tokens_are_never_read_as_mathematics(token):
-    chances = xr.DataArray(SIZES[:, None] / 180, dims=("size", "token"), coords={"token": [token]})
+    chances = xr.DataArray(SIZES[:, None] / 180, dims=("path_size", "token"), coords={"token": [token]})
     figure = plotting.token_curve(curve(SIZES / 90), chances, 45.0)
     figure.savefig(io.BytesIO(), format="png")
     assert legend(figure.axes[1]) == [repr(token).replace("$", r"\$")]
@@ -167,7 +167,7 @@ def test_texts_of_tokens_are_never_read_as_mathematics(token):
 
 def test_a_token_curve_shows_kl_above_the_probabilities_of_its_tokens():
     chances = xr.DataArray(
-        np.stack([SIZES / 180, 1 - SIZES / 180], 1), dims=("size", "token"), coords={"token": [" a", " b"]}
+        np.stack([SIZES / 180, 1 - SIZES / 180], 1), dims=("path_size", "token"), coords={"token": [" a", " b"]}
     )
     upper, lower = plotting.token_curve(curve(SIZES / 90), chances, 45.0).axes
     np.testing.assert_array_equal(upper.lines[0].get_ydata(), SIZES / 90)

@@ -11,16 +11,16 @@ SIZES = np.arange(0, 181, 15.0)
 
 @pytest.fixture
 def curves():
-    """[prompt, kind, direction, size]: a quadratic of the angle, steeper for the second kind."""
+    """[prompt, kind, direction, path_size]: a quadratic of the angle, steeper for the second kind."""
     scale = np.array([1.0, 4.0])
     values = np.broadcast_to((scale[:, None] * (SIZES / 90) ** 2)[None, :, None], (3, 2, 2, len(SIZES)))
     return xr.DataArray(
         values,
-        dims=("prompt", "kind", "direction", "size"),
+        dims=("prompt", "kind", "direction", "path_size"),
         coords={
             "kind": ["slow", "fast"],
             "document": ("prompt", [0, 0, 1]),
-            "size": ("size", SIZES, {"unit": "degrees"}),
+            "path_size": ("path_size", SIZES, {"unit": "degrees"}),
         },
     )
 
@@ -42,8 +42,8 @@ def test_what_never_crosses_is_censored(curves):
 
 def test_shares_are_one_at_the_end(curves):
     shares = quantities.shares(curves, 90)
-    assert shares["size"].max() == 90 and (shares.sel(size=90) == 1).all()
-    np.testing.assert_allclose(shares.sel(size=45), 0.25)
+    assert shares.path_size.max() == 90 and (shares.sel(path_size=90) == 1).all()
+    np.testing.assert_allclose(shares.sel(path_size=45), 0.25)
     half = quantities.share_crossing(curves, 0.25, 90)
     np.testing.assert_allclose(half, 45)
     assert half.attrs["unit"] == "degrees"
@@ -56,13 +56,13 @@ def test_measures_up_to_an_end_are_those_of_the_plain_curves(curves, name):
 
 
 def test_steepest_step_of_a_step_is_where_it_is(curves):
-    step = (curves["size"] > 60).astype(float).expand_dims(prompt=3)
+    step = (curves.path_size > 60).astype(float).expand_dims(prompt=3)
     assert (quantities.steepest(step) == 67.5).all() and quantities.steepest(step).attrs["unit"] == "degrees"
 
 
 def test_exponents_of_powers():
     sizes = 2.0 ** -np.arange(8, 0, -1)
-    power = xr.DataArray(np.stack([sizes**2, sizes**2]), dims=("prompt", "size"), coords={"size": sizes})
+    power = xr.DataArray(np.stack([sizes**2, sizes**2]), dims=("prompt", "path_size"), coords={"path_size": sizes})
     np.testing.assert_allclose(quantities.exponent(power, power), 2)
     np.testing.assert_allclose(quantities.exponent(power**0.5, power), 1)
 
@@ -82,5 +82,7 @@ def test_straight_pairs_have_the_width_and_slope_of_a_line():
 
 def test_an_exact_quadratic_is_as_flat_as_predicted():
     gram = xr.DataArray(np.array([[[2.0, 0.3], [0.3, 1.0]]] * 2), dims=("prompt", "i", "j"))
-    kl = xr.DataArray(sensitivity.quadratic_kl(gram.values, SIZES), dims=("prompt", "size"), coords={"size": SIZES})
-    np.testing.assert_allclose(quantities.flatness(kl, gram).isel(size=slice(1, None)), 1)
+    kl = xr.DataArray(
+        sensitivity.quadratic_kl(gram.values, SIZES), dims=("prompt", "path_size"), coords={"path_size": SIZES}
+    )
+    np.testing.assert_allclose(quantities.flatness(kl, gram).isel(path_size=slice(1, None)), 1)

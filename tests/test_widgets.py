@@ -18,8 +18,15 @@ def walker(setting):
     return widgets.Walker(setting, latents.dictionaries(setting)[0])
 
 
-@pytest.mark.parametrize("kind", widgets.KINDS)
-@pytest.mark.parametrize("mode", ["sphere", "straight"])
+WALKS = [
+    (kind, mode)
+    for mode in ("sphere", "straight")
+    for kind in widgets.KINDS
+    if (kind, mode) != ("minus base", "sphere")
+]
+
+
+@pytest.mark.parametrize(("kind", "mode"), WALKS)
 @pytest.mark.parametrize("position", [-1, 3])
 def test_walk_is_the_librarys(walker, setting, kind, mode, position):
     walk = walker.walk(TEXT, kind, mode, position=position, target=5, latent=3)
@@ -40,8 +47,9 @@ def test_walk_is_the_librarys(walker, setting, kind, mode, position):
         assert walk.sizes[reached[0] - 1] <= walk.threshold <= walk.sizes[reached[0]]
 
 
-def test_other_layers_take_corpus_prompts_there(walker, setting):
-    walk = walker.walk(TEXT, "corpus prompt", "sphere", layer=0, target=2)
+@pytest.mark.parametrize("kind", ["corpus prompt", "real-other", "real mixture", "naive"])
+def test_other_layers_take_corpus_prompts_there(walker, setting, kind):
+    walk = walker.walk(TEXT, kind, "sphere", layer=0, target=2)
     assert walk.kl[0] == pytest.approx(0, abs=1e-7) and np.isfinite(walk.kl).all()
 
 
@@ -55,6 +63,9 @@ def test_other_layers_take_corpus_prompts_there(walker, setting):
         ("target", {"kind": "corpus prompt", "target": 9999}, "0 to 59"),
         ("latent", {"kind": "SAE latent", "latent": -1}, "Latents run from 0"),
         ("kind", {"kind": "random", "layer": 0}, "choose that layer"),
+        ("kind", {"kind": "towards mean", "layer": 0}, "choose that layer"),
+        ("kind", {"kind": "SAE latent", "layer": 0}, "choose that layer"),
+        ("kind", {"kind": "minus base"}, "no meridian"),
     ],
 )
 def test_field_that_cannot_be_used_says_why(walker, field, options, words):

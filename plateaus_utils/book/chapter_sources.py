@@ -1,7 +1,7 @@
-"""Tie each chapter's page, made from executed/NAME.ipynb, to its source, notebooks/NAME.py; and small corrections.
+"""Tie each chapter's page, made from executed/NAME.ipynb, to its source, notebooks/NAME.py; and small additions.
 
 A line under the title offers both files for download, with the results that the chapter shows, and the theme's edit and
-Binder links lead to the script, because the executed notebook is not in the repository.
+Binder links lead to the script, because the executed notebook is not in the repository. The glossary gets its entries of kinds.
 """
 
 import json
@@ -11,6 +11,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
+
+from ..kinds import BASES, DIRECTIONS
 
 EXECUTED, SOURCES = "executed/", "notebooks/"
 
@@ -61,6 +63,15 @@ def link_to_source(app: Sphinx, pagename: str, templatename: str, context: dict[
             button["url"] = button["url"].replace(f"{pagename}.ipynb", f"{source}.py")
 
 
+KINDS_HERE = "<!-- every kind of base and of direction, from plateaus_utils/kinds.py -->\n"
+
+
+def add_kinds(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put an entry for each kind of base and of direction where the glossary asks for them."""
+    entries = [f"{kind.label}\n    {kind.meaning}\n" for kind in (*BASES.values(), *DIRECTIONS.values())]
+    source[0] = source[0].replace(KINDS_HERE, "\n".join(entries))
+
+
 def keep_first_line(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Keep napoleon from taking the words before a colon in an attribute's docstring for a type."""
     if what in ("attribute", "data", "property"):
@@ -70,6 +81,7 @@ def keep_first_line(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect before Sphinx collects the downloads, after the theme has made its buttons, and before napoleon."""
     app.connect("autodoc-process-docstring", keep_first_line, priority=400)
+    app.connect("source-read", add_kinds)
     app.connect("doctree-read", add_downloads, priority=400)
     app.connect("html-page-context", link_to_source, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

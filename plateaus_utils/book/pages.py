@@ -41,7 +41,7 @@ def explorer(walks: xr.Dataset, prompts: list[str], tokenizer) -> HTML:
     modes = [
         {
             "name": str(mode), "label": MODE_TEXT[str(mode)][0], "axis": MODE_TEXT[str(mode)][1],
-            "unit": UNIT_TEXT[UNITS[str(mode)]], "sizes": _rounded(walks["sizes"].sel(mode=mode).values),
+            "unit": UNIT_TEXT[UNITS[str(mode)]], "sizes": _rounded(walks.path_size.sel(mode=mode).values),
         }
         for mode in walks.mode.values
     ]  # fmt: skip

@@ -168,7 +168,7 @@ def groups(bic: float) -> dict[str, str]:
 
 def trivial(flat: xr.Dataset, by_block: xr.Dataset, against_gaussian: xr.Dataset) -> str:
     """The answer of chapter 6; arguments as for `explanations`."""
-    real, gaussian = (flat.sel(path=f"{base} base, random", size=30) for base in ("real", "random"))
+    real, gaussian = (flat.sel(path=f"{base} base, random", path_size=30) for base in ("real", "random"))
     verdict = _above(real, 1, "steeper than", "flatter than", "not distinguishable from")
     early, late = _both_blocks(by_block)
     foreign, own = (words(against_gaussian.sel(base=base)) for base in ("foreign", "real"))
@@ -203,7 +203,7 @@ def explanations(
         against_gaussian: AUROC over [base] against Gaussian bases.
         with_bos: AUROC of random against real-other directions with the other choice of a beginning-of-sequence token.
     """
-    real, gaussian = (words(flat.sel(path=f"{base} base, random", size=30)) for base in ("real", "random"))
+    real, gaussian = (words(flat.sel(path=f"{base} base, random", path_size=30)) for base in ("real", "random"))
     early, late = _both_blocks(by_block)
     networks = "; ".join(
         f"{name}: plateau {words(half_way.sel(network=name, effect='plateau effect, L2'))}, "

@@ -8,17 +8,19 @@ import torch
 import xarray as xr
 
 from .. import plotting
-from ..activations import collect_hooks, generator, isotropic
+from ..activations import collect, generator, isotropic
+from ..directions import directions, draw
 from ..effects import kl_divergence, top_tokens
-from ..errors import PlateausError
+from ..errors import ActivationError, PlateausError
 from ..experiments.setting import Setting
+from ..kinds import DIRECTIONS, Draws
 from ..patching import Suffix
 from ..paths import MODES, UNITS
 from ..saes import Dictionary
 from ..sensitivity import KL_THRESHOLD, first_crossing
 
 GRID = {"sphere": np.linspace(0, 180, 37), "straight": np.linspace(0, 2, 37)}
-KINDS = ("random", "real-other", "naive", "corpus prompt", "SAE latent")
+KINDS = (*DIRECTIONS, "corpus prompt", "SAE latent")
 N_SHOWN = 8
 
 
@@ -45,7 +47,9 @@ class Walk:
     @property
     def curve(self) -> xr.DataArray:
         """The KL divergence [size], with its sizes and their unit."""
-        return xr.DataArray(self.kl, dims="size", coords={"size": ("size", self.sizes, {"unit": self.unit})})
+        return xr.DataArray(
+            self.kl, dims="path_size", coords={"path_size": ("path_size", self.sizes, {"unit": self.unit})}
+        )
 
 
 class Walker:
@@ -84,7 +88,10 @@ class Walker:
         suffix = self._suffix(text, layer, position)
         base = suffix.base[0].cpu()
         vector = self._vector(base, kind, suffix.layer, target, latent, generator(seed, f"live/{kind}"))
-        points = MODES[mode](base, vector, torch.tensor(GRID[mode], dtype=torch.float32))
+        try:
+            points = MODES[mode](base, vector, torch.tensor(GRID[mode], dtype=torch.float32))
+        except ActivationError as error:  # minus the base names no meridian of the sphere
+            raise InputError("kind", str(error)) from error
         with torch.no_grad():
             logits = suffix(points[None].to(suffix.base)).logits[0].float().cpu()
         kl = kl_divergence(logits[:1], logits).numpy()
@@ -109,27 +116,43 @@ class Walker:
     def _vector(
         self, base: torch.Tensor, kind: str, layer: int, target: int, latent: int, rng: torch.Generator
     ) -> torch.Tensor:
-        setting = self.setting
-        own = layer == setting.model.layer_of(setting.hook_name)
-        if kind in ("random", "SAE latent") and not own:
-            raise InputError(
-                "kind", f"Gaussian samples and latents are known at {setting.hook_name} alone; choose that layer."
-            )
-        if kind == "random":
-            return setting.gaussian.sample(1, rng)[0] - base
-        if kind == "naive":
-            return isotropic(base, rng)
+        if kind == "corpus prompt":
+            if not 0 <= target < len(self.setting.others):
+                raise InputError("target", f"Corpus prompts run from 0 to {len(self.setting.others) - 1}.")
+            return self._collected([target], layer)[0] - base
+        own = layer == self.setting.layer
         if kind == "SAE latent":
-            if not 0 <= latent < len(self.dictionary.rows):
-                raise InputError("latent", f"Latents run from 0 to {len(self.dictionary.rows) - 1}.")
-            return self.dictionary.rows[latent]
-        n = len(setting.others)
-        if kind == "real-other":
-            target = int(torch.randint(n, (1,), generator=rng))
-        if not 0 <= target < n:
-            raise InputError("target", f"Corpus prompts run from 0 to {n - 1}.")
-        hook = f"blocks.{layer}.hook_resid_pre"
-        return collect_hooks(setting.model, setting.others.tokens[[target]], [hook])[hook][0] - base
+            vector = self._latent(latent) if own else torch.full_like(base, torch.nan)
+        else:
+            draws = self._draws(base, rng) if own else self._draws_elsewhere(base, layer, rng)
+            vector = directions(kind, base[None], draws)[0, 0]
+        if not vector.isfinite().all():
+            raise InputError(
+                "kind", f"This kind of direction is known at {self.setting.hook_name} alone; choose that layer."
+            )
+        return vector
+
+    def _latent(self, latent: int) -> torch.Tensor:
+        if not 0 <= latent < len(self.dictionary.rows):
+            raise InputError("latent", f"Latents run from 0 to {len(self.dictionary.rows) - 1}.")
+        return self.dictionary.rows[latent]
+
+    def _draws(self, base: torch.Tensor, rng: torch.Generator) -> Draws:
+        setting = self.setting
+        typed = np.array(["typed"])  # no document of a corpus
+        return draw(base[None], setting.other_activations, setting.gaussian, 1, rng, typed, setting.others.documents)
+
+    def _draws_elsewhere(self, base: torch.Tensor, layer: int, rng: torch.Generator) -> Draws:
+        """Draws at another layer, where no Gaussian is known: what needs one is not a number."""
+        index = torch.randperm(len(self.setting.others), generator=rng)[:2]
+        real = self._collected(index.tolist(), layer)[:, None, None]
+        unknown = torch.full_like(real[0], torch.nan)
+        naive = isotropic(base, rng)[None, None]
+        return Draws(unknown, unknown, real[0], real[1], naive, unknown[0, 0], index[None, :1])
+
+    def _collected(self, others: list[int], layer: int) -> torch.Tensor:
+        """[n, d_model] activations of some of the setting's other prompts at the input of a block."""
+        return collect(self.setting.model, self.setting.others.tokens[others], f"blocks.{layer}.hook_resid_pre")
 
 
 class Explorer:
@@ -142,7 +165,7 @@ class Explorer:
             "text": ipw.Text(text, description="prompt", continuous_update=False, **wide),
             "kind": ipw.Dropdown(options=KINDS, description="direction", **wide),
             "mode": ipw.Dropdown(options=list(GRID), description="path", **wide),
-            "layer": ipw.IntText(setting.model.layer_of(setting.hook_name), description="layer", **wide),
+            "layer": ipw.IntText(setting.layer, description="layer", **wide),
             "position": ipw.IntText(-1, description="position", **wide),
             "target": ipw.IntText(0, description="corpus prompt", **wide),
             "latent": ipw.IntText(int(dictionary.alive[0]), description="SAE latent", **wide),

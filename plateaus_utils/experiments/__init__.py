@@ -6,6 +6,6 @@ most experiments are made of, and the other modules hold the experiments of one 
 """
 
 from .measuring import curves, threshold_sizes
-from .setting import Setting, base_points, prepare, prepare_layers
+from .setting import Setting, base_points, prepare
 
-__all__ = ["Setting", "base_points", "curves", "prepare", "prepare_layers", "threshold_sizes"]
+__all__ = ["Setting", "base_points", "curves", "prepare", "threshold_sizes"]

@@ -10,10 +10,12 @@ import xarray as xr
 from ..activations import Gaussian, collect
 from ..directions import directions
 from ..effects import measure
-from ..models import describe, untrained
+from ..kinds import BASES
+from ..models import untrained
 from ..patching import Suffix
+from ..paths import UNITS
 from .measuring import curves, in_chunks, threshold_sizes
-from .setting import BASES, Setting, base_points
+from .setting import Setting, base_points
 
 N_SHRUNK = 4000
 """Activations behind a Gaussian away from the default layer, whose covariance is shrunk."""
@@ -63,21 +65,21 @@ def base_controls(setting: Setting) -> xr.Dataset:
         points = torch.stack([base_points(setting, kind)[chunk] for kind in kinds], 1)
         return xr.Dataset({"entropy": (("prompt", "base"), measure(suffix, points, names=("entropy",))["entropy"])})
 
-    result = result.merge(in_chunks(setting, "base_entropy", {"bases": kinds}, compute))
-    has_same = (setting.bases.tokens[:, -1:] == setting.others.tokens[:, -1]).any(1)
+    entropy = in_chunks(setting, "base_entropy", {"bases": kinds}, compute, {"base": list(kinds)})
+    result = result.merge(entropy, compat="equals")
+    has_same = setting.ends_alike.any(1)
     absent = (~has_same[:, None]).numpy() & (result.base == "same token").values
     return result.assign(present=(("prompt", "base"), ~absent))
 
 
 def natural_variation(setting: Setting, n_swaps: int = 4) -> xr.Dataset:
-    """What swapping an activation for another real one does: of the same last token, and of any prompt.
+    """What swapping an activation for one of another document does: of the same last token, and of any.
 
     Returns:
-        `angle` (degrees), `distance` (norms of the base) and `kl` [prompt, swap, sort], with `sort` one of `same token` and
+        `angle` (degrees), `distance` (norms of the base) and `kl` [prompt, swap, donor], with `donor` one of `same token` and
         `any`; NaN where the token ends fewer other prompts.
     """
-    last = setting.others.tokens[:, -1]
-    same = [torch.nonzero(last == token).flatten()[:n_swaps] for token in setting.bases.tokens[:, -1]]
+    same = [torch.nonzero(alike).flatten()[:n_swaps] for alike in setting.ends_alike]
     padded = torch.stack([torch.cat([f, f.new_full((n_swaps - len(f),), -1)]) for f in same])
     index = torch.stack([padded, setting.draws(n_swaps, "swaps").real_index], -1)
 
@@ -91,10 +93,16 @@ def natural_variation(setting: Setting, n_swaps: int = 4) -> xr.Dataset:
             "distance": (swapped - base).norm(dim=-1) / base.norm(dim=-1),
             "kl": kl,
         }
-        return xr.Dataset({k: (("prompt", "swap", "sort"), v.where(chosen >= 0, torch.nan)) for k, v in values.items()})
+        return xr.Dataset(
+            {k: (("prompt", "swap", "donor"), v.where(chosen >= 0, torch.nan)) for k, v in values.items()}
+        )
 
-    result = in_chunks(setting, "natural_variation", {"n_swaps": n_swaps}, compute)
-    return result.assign_coords(sort=["same token", "any"])
+    coords = {"donor": ["same token", "any"]}
+    labels = {
+        "angle": {"description": "angle between the activation and the one put in its place", "unit": "degrees"},
+        "distance": {"description": "distance between the two", "unit": UNITS["straight"]},
+    }
+    return in_chunks(setting, "natural_variation", {"n_swaps": n_swaps}, compute, coords, labels)
 
 
 def untrained_setting(setting: Setting, initializer_range: float) -> Setting:
@@ -109,7 +117,7 @@ def untrained_setting(setting: Setting, initializer_range: float) -> Setting:
         base_activations=collect(model, setting.bases.tokens, setting.hook_name),
         other_activations=activations,
         gaussian=Gaussian.fit(activations, shrinkage=True),
-        determined_by=setting.determined_by | describe(model) | {"seed": setting.seed},
+        arguments=setting.arguments.replace(n_others=len(others), shrinkage=True),
     )
 
 
@@ -144,8 +152,12 @@ def local_quadratic(
         return xr.Dataset({"gram": (("prompt", "base", "kind", "direction", "i", "j"), torch.stack(grams, 1))})
 
     options = {"bases": bases, "kinds": kinds, "n_directions": n_directions}
-    result = in_chunks(setting, f"local_quadratic_{'_'.join(bases)}", options, compute)
-    return result.assign_coords(base=list(bases), kind=list(kinds)).gram
+    vectors = ["base", "across"]
+    coords = {"base": list(bases), "kind": list(kinds), "i": vectors, "j": vectors}
+    labels = {
+        "gram": {"description": "Gram matrix of the base and ‖base‖u⊥ under the Fisher information", "unit": "nats"}
+    }
+    return in_chunks(setting, f"local_quadratic_{'_'.join(bases)}", options, compute, coords, labels).gram
 
 
 def _fisher_gram(suffix: Suffix, at: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """SAE features: whether latents of a sparse autoencoder behave like the model's own features."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,16 +7,16 @@ import torch
 import xarray as xr
 
 from ..activations import collect_hooks, generator
-from ..directions import Draws, directions
+from ..directions import directions
 from ..effects import measure
 from ..errors import SAEError
+from ..kinds import Draws
 from ..models import initializer_ranges
 from ..patching import Suffix
-from ..paths import MODES, UNITS, linear_pair
+from ..paths import MODES, linear_pair
 from ..saes import SEED, Dictionary, built, load_dictionary, pick, principal_components, shipped, with_more, without
-from ..sensitivity import KL_THRESHOLD
 from .explanations import UNTRAINED_SIZES, untrained_setting
-from .measuring import GRIDS, PROMPTS_PER_SEARCH, in_chunks, thresholds_along
+from .measuring import PROMPTS_PER_SEARCH, in_chunks, path_sizes, threshold_labels, thresholds_along, way_to_target
 from .plateaus import ABSOLUTE_STEP, ABSOLUTE_STEPS, final_distances
 from .sensitive import N_STEPS
 from .setting import Setting, base_points
@@ -75,6 +74,7 @@ def _thresholds(
     """
     kinds = list(vectors)
     empty = {kind: v.norm(dim=-1) <= 1e-6 for kind, v in vectors.items()}
+    missing = torch.stack(list(empty.values()), 1)
     # Some direction has to stand in for an empty one; its size is thrown away.
     vectors = {kind: torch.where(empty[kind][..., None], v.new_ones(()), v) for kind, v in vectors.items()}
 
@@ -82,7 +82,9 @@ def _thresholds(
         at = setting.base_activations[chunk] if points is None else torch.stack([points[k][chunk] for k in kinds], 1)
         along = torch.stack([vectors[kind][chunk] for kind in kinds], 1)
         found = thresholds_along(suffix, at, along, mode, **search).size
-        return xr.Dataset({"threshold": (("prompt", "kind", "direction"), found)})
+        return xr.Dataset(
+            {"threshold": (("prompt", "kind", "direction"), torch.where(missing[chunk], torch.nan, found))}
+        )
 
     options = {
         "sae": dictionary.fingerprint,
@@ -90,15 +92,10 @@ def _thresholds(
         "mode": mode,
         "search": {k: str(v) for k, v in search.items()},
     }
-    result = in_chunks(setting, f"{name}_{mode}", options, compute, together=PROMPTS_PER_SEARCH)
-    missing = torch.stack(list(empty.values()), 1).numpy()
-    labels = {
-        "unit": UNITS[mode],
-        "effect": search.get("effect", "kl"),
-        "level": float(search.get("level", KL_THRESHOLD)),
-        "limit": float((search["grid"] if "grid" in search else GRIDS[mode])[-1]),
-    }
-    return result.assign_coords(kind=kinds).threshold.where(~missing).assign_attrs(labels)
+    search_labels = {key: value for key, value in search.items() if key != "tolerance"}
+    labels = {"threshold": threshold_labels(mode, **search_labels)}
+    together = PROMPTS_PER_SEARCH
+    return in_chunks(setting, f"{name}_{mode}", options, compute, {"kind": kinds}, labels, together=together).threshold
 
 
 # Directions ---------------------------------------------------------------------------------------------------------
@@ -165,7 +162,7 @@ def _effect_of_step(setting: Setting, dictionary: Dictionary, vectors: dict[str,
         return xr.Dataset({"kl": (("prompt", "kind", "direction"), kl.view(along.shape[:-1]))})
 
     options = {"sae": dictionary.fingerprint, "kinds": kinds, "size": FIXED_SIZE}
-    return in_chunks(setting, f"latent_effects_{dictionary.name}", options, compute).assign_coords(kind=kinds).kl
+    return in_chunks(setting, f"latent_effects_{dictionary.name}", options, compute, {"kind": kinds}).kl
 
 
 SPREAD = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -239,7 +236,7 @@ def base_thresholds(setting: Setting, dictionary: Dictionary, mode: str) -> xr.D
 
 
 def walks_to_built(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
-    """KL and L2 [prompt, kind, size] on the way to SAE-made targets, as `sensitive.walks_to_targets` to real ones."""
+    """KL and L2 [prompt, kind, path_size] on the way to SAE-made targets, as `sensitive.walks_to_targets` to real ones."""
     real, rng = setting.draws(1, "walks").real[:, 0], _rng(setting, dictionary, "walks")
     targets = {
         "reconstruction": dictionary.decode(dictionary.encode(real)),
@@ -252,11 +249,12 @@ def walks_to_built(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
         points = linear_pair(setting.base_activations[chunk, None].expand_as(ends[chunk]), ends[chunk], share)
         effect = measure(suffix, points.flatten(1, 2), names=("kl", "l2"))
         return xr.Dataset(
-            {name: (("prompt", "kind", "size"), values.view(points.shape[:-1])) for name, values in effect.items()}
+            {name: (("prompt", "kind", "path_size"), values.view(points.shape[:-1])) for name, values in effect.items()}
         )
 
-    result = in_chunks(setting, "walks_to_built", {"sae": dictionary.fingerprint, "n_steps": N_STEPS}, compute)
-    return result.assign_coords(kind=list(targets), size=share.numpy())
+    options = {"sae": dictionary.fingerprint, "n_steps": N_STEPS}
+    coords = {"kind": list(targets), "path_size": way_to_target(share.numpy())}
+    return in_chunks(setting, "walks_to_built", options, compute, coords)
 
 
 # Real-other directions and their latents ----------------------------------------------------------------------------
@@ -270,8 +268,8 @@ def mixed_moves(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
     """Threshold angles of real-other directions whose target is moved along its own latents, or along Gaussian mixtures.
 
     Returns:
-        `whole` [prompt] of the unmoved target; `moved` [prompt, sort, move] with `sort` one of `own latents` and
-        `mixtures`, and both signs of each of N_MOVES moves.
+        `whole` [prompt] of the unmoved target; `moved` [prompt, moved_along, move] with `moved_along` one of `own latents`
+        and `mixtures`, and both signs of each of N_MOVES moves.
     """
     draws = setting.draws(2 * N_MOVES, "moves")
     target, base = draws.real[:, 0], setting.base_activations
@@ -280,12 +278,15 @@ def mixed_moves(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
     steps = torch.stack([dictionary.rows[latents], torch.nn.functional.normalize(mixtures, dim=-1)], 1)
     steps = torch.cat([steps, -steps], 2) * (MOVE * target.norm(dim=-1))[:, None, None, None]
     moved = torch.cat([target[:, None], (target[:, None, None] + steps).flatten(1, 2)], 1) - base[:, None]
-    sizes = _thresholds(setting, dictionary, "mixed_moves", {"moved": moved}).isel(kind=0, drop=True)
-    shape = (setting.n_prompts, 2, 2 * N_MOVES)
-    return xr.Dataset(
-        {"whole": sizes.isel(direction=0), "moved": (("prompt", "sort", "move"), sizes.values[:, 1:].reshape(shape))},
-        coords={"sort": ["own latents", "mixtures"]},
-    )
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        sizes = thresholds_along(suffix, base[chunk], moved[chunk]).size
+        by_move = sizes[:, 1:].reshape(-1, 2, 2 * N_MOVES)
+        return xr.Dataset({"whole": ("prompt", sizes[:, 0]), "moved": (("prompt", "moved_along", "move"), by_move)})
+
+    options, coords = {"sae": dictionary.fingerprint}, {"moved_along": ["own latents", "mixtures"]}
+    labels = dict.fromkeys(("whole", "moved"), threshold_labels("sphere"))
+    return in_chunks(setting, "mixed_moves", options, compute, coords, labels, together=PROMPTS_PER_SEARCH)
 
 
 def alignment(setting: Setting, dictionary: Dictionary, kind: str, k: int) -> torch.Tensor:
@@ -368,9 +369,8 @@ def error_effects(setting: Setting, dictionary: Dictionary, all_positions: bool)
     clean = clean[setting.hook_name]
     error = dictionary.error(clean)
     samples = setting.gaussian.sample(2 * shape[0] * shape[1], rng).view(2, *shape)
-    n = len(setting.others)
-    first, further = (torch.randint(low, n, shape[:2], generator=rng) for low in (0, 1))
-    others = setting.other_activations[torch.stack([first, (first + further) % n])]  # two different ones
+    pairs = torch.stack([setting.some_others(2, rng) for _ in places])  # [place, prompt, 2]: two different ones
+    others = setting.other_activations[pairs.permute(2, 1, 0)]
     steps = torch.stack([error, torch.randn(shape, generator=rng), samples[0] - samples[1], others[0] - others[1]], 1)
     steps = steps / steps.norm(dim=-1, keepdim=True) * error.norm(dim=-1)[:, None, :, None]
     points = clean[:, None] + steps
@@ -380,8 +380,8 @@ def error_effects(setting: Setting, dictionary: Dictionary, all_positions: bool)
         return xr.Dataset({"kl": (("prompt", "kind"), kl)})
 
     name = f"error_effects_{dictionary.name}_{'all' if all_positions else 'last'}"
-    result = in_chunks(setting, name, {"sae": dictionary.fingerprint}, compute, positions=tuple(places))
-    return result.assign_coords(kind=list(ERROR_KINDS)).kl
+    options, coords = {"sae": dictionary.fingerprint}, {"kind": list(ERROR_KINDS)}
+    return in_chunks(setting, name, options, compute, coords, positions=tuple(places)).kl
 
 
 ABLATIONS = ("ablate a latent", "double a latent", "towards the reconstruction", "isotropic")
@@ -410,8 +410,8 @@ def ablation_effects(setting: Setting, dictionary: Dictionary, k: int = 4) -> xr
         kl = measure(suffix, points.flatten(1, 2), names=("kl",))["kl"]
         return xr.Dataset({"kl": (("prompt", "kind", "direction"), kl.view(points.shape[:-1]))})
 
-    result = in_chunks(setting, "ablation_effects", {"sae": dictionary.fingerprint, "k": k}, compute)
-    return result.assign_coords(kind=list(ABLATIONS)).kl
+    options, coords = {"sae": dictionary.fingerprint, "k": k}, {"kind": list(ABLATIONS)}
+    return in_chunks(setting, "ablation_effects", options, compute, coords).kl
 
 
 def codes_switched_on(setting: Setting, dictionary: Dictionary, n: int = 2000) -> dict[str, np.ndarray]:
@@ -430,32 +430,47 @@ N_LATENTS, N_FIXED = 96, 12
 """Latents, drawn at random from those alive, and prompts that all of them are tried at."""
 
 
+OF_A_LATENT = {
+    "frequency": {"description": "share of activations on which it is active", "unit": ""},
+    "cosine": {"description": "largest cosine with another alive latent", "unit": ""},
+    "purity": {"description": "share of its commonest token among the activations on which it is active", "unit": ""},
+    "tokens": {"description": "last tokens that activate it most", "unit": ""},
+}
+
+
 def single_latents(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
     """Threshold angles of single latents at fixed prompts, with what is known of each latent.
 
     Returns:
-        `threshold` [prompt, latent], NaN where censored; and for each latent `frequency`, `cosine` (largest with another
-        alive latent), `purity` (share of its commonest token among the activations it is active on), `tokens` (those that
-        activate it most, by mean code).
+        `threshold` [prompt, latent], NaN where censored; and as coordinates of each latent `frequency`, `cosine` (largest
+        with another alive latent), `purity` (share of its commonest token among the activations it is active on) and
+        `tokens` (those that activate it most, by mean code).
     """
     few = setting.first(N_FIXED)
     chosen = pick((dictionary.frequency > 0)[None], N_LATENTS, _rng(setting, dictionary, "single"))[0]
     chosen = chosen[chosen >= 0]
     rows = dictionary.rows[chosen]
-    sizes = _thresholds(few, dictionary, "single_latents", {"+": rows.expand(few.n_prompts, -1, -1)})
     alive = dictionary.rows[dictionary.alive]
     cosine = (rows @ alive.T).masked_fill(dictionary.alive == chosen[:, None], -1).amax(-1)
     tokens, purity = _tokens(setting, dictionary, chosen)
-    return xr.Dataset(
-        {
-            "threshold": sizes.isel(kind=0, drop=True).rename(direction="latent"),
-            "frequency": ("latent", dictionary.frequency[chosen]),
-            "cosine": ("latent", cosine),
-            "purity": ("latent", purity),
-            "tokens": ("latent", tokens),
-        },
-        coords={"latent": chosen.numpy()},
-    )
+    known = {
+        "frequency": dictionary.frequency[chosen].numpy(),
+        "cosine": cosine.numpy(),
+        "purity": purity,
+        "tokens": tokens,
+    }
+    coords = {name: ("latent", values, OF_A_LATENT[name]) for name, values in known.items()} | {
+        "latent": chosen.numpy()
+    }
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        at = few.base_activations[chunk]
+        return xr.Dataset(
+            {"threshold": (("prompt", "latent"), thresholds_along(suffix, at, rows.expand(len(at), -1, -1)).size)}
+        )
+
+    options, labels = {"sae": dictionary.fingerprint}, {"threshold": threshold_labels("sphere")}
+    return in_chunks(few, "single_latents", options, compute, coords, labels, together=PROMPTS_PER_SEARCH)
 
 
 def _tokens(setting: Setting, dictionary: Dictionary, latents: torch.Tensor) -> tuple[list[str], list[float]]:
@@ -479,12 +494,12 @@ def _tokens(setting: Setting, dictionary: Dictionary, latents: torch.Tensor) -> 
 def untrained_control(setting: Setting) -> tuple[Setting, Dictionary]:
     """A network with fresh weights, and the SAE that was trained on it, or its principal components if there is none."""
     spread = initializer_ranges(setting.model)["published"]
-    fresh = untrained_setting(dataclasses.replace(setting, seed=SEED), spread)
+    fresh = untrained_setting(setting.seeded(SEED), spread)
     return fresh, dictionaries(fresh)[0]
 
 
 def relative_curves(setting: Setting, dictionary: Dictionary, name: str) -> xr.Dataset:
-    """KL and L2 [prompt, kind, direction, size] along an active latent, a random and a real-other direction, in sphere mode."""
+    """KL and L2 [prompt, kind, direction, path_size] on the sphere along an active latent, a random and a real-other one."""
     draws = setting.draws(1)
     vectors = {"active": latent_vectors(setting, dictionary, 1)["active"]}
     vectors |= {kind: directions(kind, setting.base_activations, draws) for kind in ("random", "real-other")}
@@ -494,8 +509,9 @@ def relative_curves(setting: Setting, dictionary: Dictionary, name: str) -> xr.D
         along = torch.stack([vectors[kind][chunk] for kind in kinds], 1)
         points = MODES["sphere"](setting.base_activations[chunk, None, None].expand_as(along), along, grid)
         effect = measure(suffix, points.flatten(1, -2), names=("kl", "l2"))
-        dims = ("prompt", "kind", "direction", "size")
+        dims = ("prompt", "kind", "direction", "path_size")
         return xr.Dataset({key: (dims, value.view(points.shape[:-1])) for key, value in effect.items()})
 
-    result = in_chunks(setting, f"relative_{name}", {"sae": dictionary.fingerprint, "kinds": kinds}, compute)
-    return result.assign_coords(kind=kinds, size=UNTRAINED_SIZES)
+    options = {"sae": dictionary.fingerprint, "kinds": kinds}
+    coords = {"kind": kinds, "path_size": path_sizes("sphere", UNTRAINED_SIZES)}
+    return in_chunks(setting, f"relative_{name}", options, compute, coords)

@@ -1,14 +1,16 @@
 """The two measurements that most experiments are made of: curves along paths, and threshold sizes."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
 import xarray as xr
 
-from ..directions import Draws, directions
+from ..directions import directions
 from ..effects import EFFECTS, measure
+from ..kinds import Draws
 from ..models import LanguageModel, describe
 from ..patching import Suffix
 from ..paths import MODES, UNITS
@@ -55,7 +57,7 @@ def curves(
             gets the very direction vectors of the real base.
 
     Returns:
-        One variable for each effect [prompt, base, kind, direction, size]. A base that is not real is inserted into its
+        One variable for each effect [prompt, base, kind, direction, path_size]. A base that is not real is inserted into its
         prompt, and its effects are relative to the model run on that inserted base.
     """
     draws = setting.draws(n_directions)
@@ -70,12 +72,12 @@ def curves(
             found.append(
                 xr.Dataset(
                     {
-                        key: (("prompt", "kind", "direction", "size"), value[:, 0].view(points.shape[:-1]))
+                        key: (("prompt", "kind", "direction", "path_size"), value[:, 0].view(points.shape[:-1]))
                         for key, value in effect.items()
                     }
                 )
             )
-        return xr.concat(found, "base")
+        return xr.concat(found, "base").transpose("prompt", "base", "kind", "direction", "path_size")
 
     options = {
         "bases": bases,
@@ -86,12 +88,8 @@ def curves(
         "n_directions": n_directions,
         "pairing": pairing,
     }
-    result = in_chunks(setting, name, options, compute)
-    result = result.assign_coords(base=list(bases), kind=list(kinds), size=np.asarray(sizes, float))
-    result["size"].attrs = {"unit": UNITS[mode]}
-    for key in effects:
-        result[key].attrs = {"description": EFFECTS[key]}
-    return result.transpose("prompt", "base", "kind", "direction", "size")
+    coords = {"base": list(bases), "kind": list(kinds), "path_size": path_sizes(mode, sizes)}
+    return in_chunks(setting, name, options, compute, coords)
 
 
 def threshold_sizes(
@@ -136,10 +134,9 @@ def threshold_sizes(
         "tolerance": tolerance,
         "pairing": pairing,
     }
-    result = in_chunks(setting, name, options, compute, together=PROMPTS_PER_SEARCH)
-    result = result.assign_coords(base=list(bases), kind=list(kinds))
-    result["threshold"].attrs = {"unit": UNITS[mode], "effect": effect, "level": float(level), "limit": float(grid[-1])}
-    return result
+    coords = {"base": list(bases), "kind": list(kinds)}
+    labels = {"threshold": threshold_labels(mode, effect, level, grid), "evaluations": EVALUATIONS}
+    return in_chunks(setting, name, options, compute, coords, labels, together=PROMPTS_PER_SEARCH)
 
 
 def thresholds_along(
@@ -189,32 +186,93 @@ def _at_base(
     return at, torch.stack([directions(kind, origin, draws[chunk]) for kind in kinds], 1)
 
 
+# Labels -------------------------------------------------------------------------------------------------------------
+
+WHAT_SIZES_ARE = {
+    "sphere": "angle from the base on the sphere",
+    "straight": "distance from the base",
+    "absolute": "distance from the base",
+}
+
+EVALUATIONS = {"description": "perturbed runs that the search took", "unit": "runs"}
+
+
+def path_sizes(mode: str, sizes: Sequence[float]) -> tuple[str, np.ndarray, dict[str, str]]:
+    """The coordinate of the dimension `path_size`: how far along a path of this mode each point lies."""
+    labels = {"description": WHAT_SIZES_ARE[mode], "unit": UNITS[mode], "mode": mode}
+    return ("path_size", np.asarray(sizes, float), labels)
+
+
+def way_to_target(shares: np.ndarray) -> tuple[str, np.ndarray, dict[str, str]]:
+    """The same on the way from a base to its target."""
+    return (
+        "path_size",
+        np.asarray(shares, float),
+        {"description": "share of the way from the base to the target", "unit": ""},
+    )
+
+
+def threshold_labels(
+    mode: str, effect: str = "kl", level: float = KL_THRESHOLD, grid: Sequence[float] | None = None
+) -> dict[str, str | float]:
+    """Attributes of threshold sizes; `limit` is the largest size tried, beyond which they are censored."""
+    return {
+        "description": f"{WHAT_SIZES_ARE[mode]} at which the effect first reaches the level; NaN beyond the limit",
+        "unit": UNITS[mode],
+        "mode": mode,
+        "effect": effect,
+        "level": float(level),
+        "limit": float((GRIDS[mode] if grid is None else grid)[-1]),
+    }
+
+
+def labelled(dataset: xr.Dataset, coords: dict, labels: Mapping[str, dict]) -> xr.Dataset:
+    """A result with its coordinates, and with description and unit of each variable; those of effects are known."""
+    known = {effect.name: {"description": effect.description, "unit": effect.unit} for effect in EFFECTS.values()}
+    dataset = dataset.assign_coords(coords)
+    for name in dataset.data_vars:
+        dataset[name].attrs = (known | dict(labels))[name]
+    return dataset
+
+
+# In chunks ----------------------------------------------------------------------------------------------------------
+
+
 def in_chunks(
     setting: Setting,
     name: str,
     options: dict,
     compute: Callable[[Suffix, slice], xr.Dataset],
+    coords: dict,
+    labels: Mapping[str, dict] = MappingProxyType({}),
     model: LanguageModel | None = None,
     positions: Sequence[int] = (-1,),
     together: int | None = None,
 ) -> xr.Dataset:
-    """Compute a result chunk by chunk, each with the suffix of its prompts at the patched positions, unless it is stored."""
+    """Compute a result chunk by chunk, each with the suffix of its prompts at the patched positions, unless it is stored.
+
+    Args:
+        coords: coordinates of the result, stored with it; `document` is added.
+        labels: variable -> attributes, at least `description` and `unit`; effects have their own.
+        together: prompts of a chunk.
+    """
     model = model or setting.model
 
     @functools.wraps(compute)  # so that the module that defines `compute` is part of the result's key
     def with_suffix(chunk: slice) -> xr.Dataset:
         tokens = tuple(map(tuple, setting.bases.tokens[chunk].tolist()))
-        return compute(_suffix(model, tokens, setting.hook_name, tuple(positions)), chunk)
+        found = compute(_suffix(model, tokens, setting.hook_name, tuple(positions)), chunk)
+        return labelled(found, coords | {"document": ("prompt", setting.documents[chunk])}, labels)
 
-    result = resumed(
+    return resumed(
         setting.folder,
         name,
         setting.made_by | describe(model) | options | {"positions": list(positions)},
         setting.n_prompts,
         together or PROMPTS_PER_SUFFIX,
         with_suffix,
+        setting.provenance,
     )
-    return result.assign_coords(document=("prompt", setting.documents))
 
 
 KEPT_TOKENS = 1024

@@ -5,9 +5,7 @@ import torch
 import xarray as xr
 
 from ..patching import Suffix
-from ..paths import UNITS
-from ..sensitivity import KL_THRESHOLD
-from .measuring import GRIDS, in_chunks, thresholds_along
+from .measuring import EVALUATIONS, in_chunks, threshold_labels, thresholds_along
 from .setting import Setting
 
 RESOLUTION = 4
@@ -66,9 +64,14 @@ def triangle_sections(
         dims = ("prompt", "section", "point")
         return xr.Dataset({"threshold": (dims, search.size), "evaluations": (dims, search.evaluations)})
 
-    result = in_chunks(setting, name, {"resolution": resolution, "tolerance": tolerance}, compute)
-    result["threshold"].attrs = {"unit": UNITS["sphere"], "level": KL_THRESHOLD, "limit": float(GRIDS["sphere"][-1])}
-    return result.assign_coords(section=list(SECTIONS), weight=(("point", "corner"), weights))
+    what = {"description": "weight of each of the three targets", "unit": ""}
+    coords = {
+        "section": list(SECTIONS),
+        "weight": (("point", "corner"), weights, what),
+        "corner": ["first", "second", "third"],
+    }
+    labels = {"threshold": threshold_labels("sphere"), "evaluations": EVALUATIONS}
+    return in_chunks(setting, name, {"resolution": resolution, "tolerance": tolerance}, compute, coords, labels)
 
 
 def lines_past_corners(setting: Setting, tolerance: float = TOLERANCE) -> xr.Dataset:
@@ -92,8 +95,12 @@ def lines_past_corners(setting: Setting, tolerance: float = TOLERANCE) -> xr.Dat
         search = thresholds_along(suffix, at, targets - at[:, None, None, None], tolerance=tolerance)
         return xr.Dataset({"threshold": (("prompt", "section", "line", "s"), search.size)})
 
-    result = in_chunks(setting, "lines_past_corners", {"steps": STEPS, "tolerance": tolerance}, compute)
-    return result.assign_coords(section=list(SECTIONS), s=list(STEPS))
+    coords = {
+        "section": list(SECTIONS),
+        "s": ("s", list(STEPS), {"description": "weight of the other target; negative beyond the corner", "unit": ""}),
+    }
+    options, labels = {"steps": STEPS, "tolerance": tolerance}, {"threshold": threshold_labels("sphere")}
+    return in_chunks(setting, "lines_past_corners", options, compute, coords, labels)
 
 
 def _unit(x: torch.Tensor) -> torch.Tensor:

@@ -7,15 +7,14 @@ import torch
 import xarray as xr
 
 from ..activations import collect
-from ..effects import EFFECTS, measure
+from ..effects import measure
+from ..kinds import MAIN_BASES
 from ..models import LanguageModel
 from ..patching import Suffix
 from ..paths import linear_pair, slerp_pair
 from ..results import resumed
-from .measuring import CURVE_SIZES, curves, in_chunks, threshold_sizes
+from .measuring import CURVE_SIZES, curves, in_chunks, labelled, threshold_sizes
 from .setting import Setting
-
-PLATEAU_BASES = ("real", "random", "naive")
 
 
 def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> xr.Dataset:
@@ -26,10 +25,11 @@ def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> x
         `directions` (the same vectors for every base), so that bases are paired within a prompt either way.
     """
     found = []
-    for pairing, bases in (("targets", PLATEAU_BASES), ("directions", PLATEAU_BASES[1:])):
+    for pairing, bases in (("targets", MAIN_BASES), ("directions", MAIN_BASES[1:])):
         options = {"bases": bases, "mode": mode, "n_directions": n_directions, "pairing": pairing}
         curve = curves(setting, f"plateau_curves_{mode}_{pairing}", sizes=CURVE_SIZES[mode], **options)
-        found.append(curve.merge(threshold_sizes(setting, f"plateau_thresholds_{mode}_{pairing}", **options)))
+        size = threshold_sizes(setting, f"plateau_thresholds_{mode}_{pairing}", **options)
+        found.append(curve.merge(size, compat="equals"))
     targets, directions = found
     # From the real base the two are the same.
     directions = xr.concat([targets.sel(base=["real"]), directions], "base")
@@ -81,6 +81,13 @@ def small_perturbations(setting: Setting) -> xr.Dataset:
 
 
 PLANE_COORDINATES = np.linspace(-0.25, 1.25, 31)
+PLANE_COORDS = {
+    "u": ("u", PLANE_COORDINATES, {"description": "share of the way from A to B", "unit": ""}),
+    "v": ("v", PLANE_COORDINATES, {"description": "share of the way from A to C", "unit": ""}),
+    "corner": ["A", "B", "C"],
+    "xy": ["along A to B", "across"],
+}
+PLANE_LABELS = {"corner_xy": {"description": "orthonormal coordinates of the corners", "unit": "activation units"}}
 N_PLANES = 3
 
 
@@ -103,18 +110,23 @@ def activation_plane(setting: Setting) -> xr.Dataset:
         suffix = Suffix(setting.model, setting.bases.tokens[chunk], setting.hook_name)
         points = torch.einsum("cg,ncd->ngd", weights, corners)
         kl = measure(suffix, points, corners)["kl"]
-        return xr.Dataset(
+        found = xr.Dataset(
             {
                 "kl": (("prompt", "corner", "v", "u"), kl.view(len(kl), 3, *u.shape)),
                 "corner_xy": (("prompt", "corner", "xy"), _in_plane(corners)),
             }
         )
+        return labelled(found, PLANE_COORDS | {"document": ("prompt", setting.documents[chunk])}, PLANE_LABELS)
 
-    result = resumed(
-        setting.folder, "activation_plane", setting.made_by | {"n_planes": N_PLANES}, N_PLANES, N_PLANES, compute
+    return resumed(
+        setting.folder,
+        "activation_plane",
+        setting.made_by | {"n_planes": N_PLANES},
+        N_PLANES,
+        N_PLANES,
+        compute,
+        setting.provenance,
     )
-    result["kl"].attrs = {"description": EFFECTS["kl"]}
-    return result.assign_coords(u=PLANE_COORDINATES, v=PLANE_COORDINATES, corner=["A", "B", "C"])
 
 
 def _in_plane(corners: torch.Tensor) -> torch.Tensor:
@@ -132,6 +144,16 @@ def _in_plane(corners: torch.Tensor) -> torch.Tensor:
 
 PAIR_PATHS = {"linear": (linear_pair, 50), "slerp": (slerp_pair, 50)}
 """Interpolation -> path and number of points, as published :cite:p:`janiak2024stable,shinkle2025plateaus`."""
+
+
+PAIR_T = ("t", np.linspace(0, 1, 50), {"description": "share of the way from one activation to the other", "unit": ""})
+PAIR_LABELS = {
+    f"from_{end}": {
+        "description": f"L2 distance of the read-off from its value at the {end} of the path",
+        "unit": "units of the read-off",
+    }
+    for end in ("start", "end")
+}
 
 
 def pair_paths(
@@ -171,9 +193,8 @@ def pair_paths(
                     }
                 )
             )
-        return xr.concat(found, "interpolation")
+        return xr.concat(found, "interpolation").transpose("prompt", "interpolation", ...)
 
-    result = in_chunks(setting, name, {"interpolations": list(interpolations), "ends": chosen.tolist()}, compute, model)
-    return result.assign_coords(
-        interpolation=list(interpolations), read=["resid_post", "normalized"], t=np.linspace(0, 1, 50)
-    ).transpose("prompt", "interpolation", ...)
+    options = {"interpolations": list(interpolations), "ends": chosen.tolist()}
+    coords = {"interpolation": list(interpolations), "read": ["resid_post", "normalized"], "t": PAIR_T}
+    return in_chunks(setting, name, options, compute, coords, PAIR_LABELS, model)

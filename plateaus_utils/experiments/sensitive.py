@@ -7,39 +7,34 @@ import xarray as xr
 from ..activations import generator
 from ..directions import directions
 from ..effects import measure
+from ..kinds import DIRECTIONS, MAIN_DIRECTIONS, measured
 from ..patching import Suffix
 from ..paths import MODES, linear_pair
-from .measuring import CURVE_EFFECTS, CURVE_SIZES, curves, in_chunks, threshold_sizes
+from .measuring import CURVE_EFFECTS, CURVE_SIZES, curves, in_chunks, path_sizes, threshold_sizes, way_to_target
 from .plateaus import pair_paths
-from .setting import Setting, same_token_index
-
-KINDS = ("random", "real-other", "naive", "random mixture", "real mixture")
-SPHERE_EXTRA = ("random deviation", "real deviation", "towards mean")
-STRAIGHT_EXTRA = ("naive minus base", "minus base")
+from .setting import Setting
 
 
 def direction_curves(setting: Setting, mode: str) -> xr.Dataset:
     """Effects along all kinds of direction from real bases :cite:p:`heimersheim2024plateaus`, both ways of KL once."""
     effects = (*CURVE_EFFECTS, "kl_reverse") if mode == "sphere" else CURVE_EFFECTS
     result = curves(
-        setting, f"direction_curves_{mode}", kinds=KINDS, mode=mode, sizes=CURVE_SIZES[mode], effects=effects
+        setting, f"direction_curves_{mode}", kinds=MAIN_DIRECTIONS, mode=mode, sizes=CURVE_SIZES[mode], effects=effects
     )
     return result.isel(base=0, drop=True)
 
 
 def direction_thresholds(setting: Setting, mode: str) -> xr.Dataset:
     """Threshold sizes of all kinds; on the sphere also of their negatives, where t − b and t name the same meridian."""
-    if mode == "sphere":
-        kinds = tuple(sign + kind for kind in (*KINDS, *SPHERE_EXTRA) for sign in ("", "-"))
-    else:
-        kinds = (*KINDS, *STRAIGHT_EXTRA)
+    signs = ("", "-") if mode == "sphere" else ("",)
+    kinds = tuple(sign + kind for kind in measured(mode) for sign in signs)
     result = threshold_sizes(setting, f"direction_thresholds_{mode}", kinds=kinds, mode=mode)
     return result.isel(base=0, drop=True)
 
 
 def many_directions(setting: Setting) -> xr.Dataset:
     """Threshold angles of eight directions of each kind, for comparisons within a prompt."""
-    return threshold_sizes(setting, "many_directions", kinds=KINDS, n_directions=8).isel(base=0, drop=True)
+    return threshold_sizes(setting, "many_directions", kinds=MAIN_DIRECTIONS, n_directions=8).isel(base=0, drop=True)
 
 
 N_STEPS = 51
@@ -49,7 +44,7 @@ def walks_to_targets(setting: Setting) -> xr.Dataset:
     """KL and L2 along 50 equal steps from the base to a real and to a Gaussian target :cite:p:`giglemiani2024synthetic`.
 
     Returns:
-        `kl` and `l2` [prompt, kind, size], with `size` the share of the way.
+        `kl` and `l2` [prompt, kind, path_size], with `path_size` the share of the way.
     """
     draws = setting.draws(1, "walks")
     share = torch.linspace(0, 1, N_STEPS)
@@ -59,39 +54,47 @@ def walks_to_targets(setting: Setting) -> xr.Dataset:
         points = linear_pair(base, torch.cat([draws.real[chunk], draws.gaussian[chunk]], 1), share)
         effect = measure(suffix, points.flatten(1, 2), names=("kl", "l2"))
         return xr.Dataset(
-            {name: (("prompt", "kind", "size"), values.view(points.shape[:-1])) for name, values in effect.items()}
+            {name: (("prompt", "kind", "path_size"), values.view(points.shape[:-1])) for name, values in effect.items()}
         )
 
-    result = in_chunks(setting, "walks_to_targets", {"n_steps": N_STEPS}, compute)
-    return result.assign_coords(kind=["real-other", "random"], size=share.numpy())
+    coords = {"kind": ["real-other", "random"], "path_size": way_to_target(share.numpy())}
+    return in_chunks(setting, "walks_to_targets", {"n_steps": N_STEPS}, compute, coords)
 
 
-def cosines_with_base(
-    setting: Setting, kinds: tuple[str, ...] = (*KINDS, *STRAIGHT_EXTRA, *SPHERE_EXTRA)
-) -> xr.DataArray:
+def cosines_with_base(setting: Setting) -> xr.DataArray:
     """Cosine of each direction with its base [prompt, kind, direction]: how much of it only shrinks or grows the base."""
     base, draws = setting.base_activations, setting.draws(2)
-    found = [torch.cosine_similarity(directions(kind, base, draws), base[:, None], dim=-1) for kind in kinds]
+    found = [torch.cosine_similarity(directions(kind, base, draws), base[:, None], dim=-1) for kind in DIRECTIONS]
     return xr.DataArray(
-        torch.stack(found, 1).numpy(), dims=("prompt", "kind", "direction"), coords={"kind": list(kinds)}
+        torch.stack(found, 1).numpy(), dims=("prompt", "kind", "direction"), coords={"kind": list(DIRECTIONS)}
     )
 
 
 def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
-    """Distance from points of a path to the nearest other real activation, in norms of the base [prompt, kind, size].
+    """Distance from points of a path to the nearest real activation of another document, in norms of the base.
 
     One direction of each kind. A real-other path in straight mode comes close to its own target; others stay off.
+
+    Returns:
+        [prompt, kind, path_size].
     """
     base, draws = setting.base_activations, setting.draws(2)
     grid = torch.tensor(CURVE_SIZES[mode], dtype=torch.float32)
     found = []
-    for kind in KINDS:
+    for kind in MAIN_DIRECTIONS:
         points = MODES[mode](base, directions(kind, base, draws)[:, 0], grid)
-        nearest = torch.stack([torch.cdist(p, setting.other_activations).min(-1).values for p in points])
+        nearest = torch.stack(
+            [
+                torch.cdist(path, setting.other_activations[allowed]).min(-1).values
+                for path, allowed in zip(points, setting.elsewhere, strict=True)
+            ]
+        )
         found.append(nearest / base.norm(dim=-1, keepdim=True))
     values = torch.stack(found, 1).numpy()
     return xr.DataArray(
-        values, dims=("prompt", "kind", "size"), coords={"kind": list(KINDS), "size": CURVE_SIZES[mode]}
+        values,
+        dims=("prompt", "kind", "path_size"),
+        coords={"kind": list(MAIN_DIRECTIONS), "path_size": path_sizes(mode, CURVE_SIZES[mode])},
     )
 
 
@@ -104,6 +107,6 @@ def arrival_angles(setting: Setting) -> np.ndarray:
 
 def same_token_pairs(setting: Setting) -> tuple[xr.Dataset, np.ndarray]:
     """Paths to a real activation of the same last token, and which prompts have one; compare with `pair_paths`."""
-    chosen = same_token_index(setting, generator(setting.seed, "same token pairs"))
+    chosen = setting.same_token_index(generator(setting.seed, "same token pairs"))
     paths = pair_paths(setting, "pairs_same_token", ends=chosen.clamp_min(0), interpolations=("linear",))
     return paths, (chosen >= 0).numpy()

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import xarray as xr
 
-from .. import estimates, quantities
+from .. import estimates, kinds, quantities
+from ..effects import EFFECTS
 from ..experiments import explanations, plateaus, sensitive
 from ..experiments.measuring import threshold_sizes
 from ..experiments.setting import Setting
@@ -15,13 +16,13 @@ from ..models import initializer_ranges
 
 
 def flatness_by_kind(setting: Setting) -> xr.DataArray:
-    """Excess flatness around real bases, for each kind of direction [prompt, kind, direction, size]."""
-    form = explanations.local_quadratic(setting, ("real",), sensitive.KINDS).sel(base="real", drop=True)
+    """Excess flatness around real bases, for each kind of direction [prompt, kind, direction, path_size]."""
+    form = explanations.local_quadratic(setting, ("real",), kinds.MAIN_DIRECTIONS).sel(base="real", drop=True)
     return quantities.flatness(sensitive.direction_curves(setting, "sphere").kl, form)
 
 
 def flatness_by_base(setting: Setting, by_kind: xr.DataArray) -> xr.DataArray:
-    """Excess flatness along random directions, for each kind of base [prompt, base, direction, size].
+    """Excess flatness along random directions, for each kind of base [prompt, base, direction, path_size].
 
     Args:
         setting: the one of `by_kind`.
@@ -40,11 +41,11 @@ FLATNESS_ANGLES = (15, 30, 45)
 
 
 def flatness_at(by_base: xr.DataArray, by_kind: xr.DataArray) -> xr.Dataset:
-    """Median excess flatness over [path, size] at FLATNESS_ANGLES; a path is called `base base, kind`."""
+    """Median excess flatness over [path, path_size] at FLATNESS_ANGLES; a path is called `base base, kind`."""
     paths = {f"real base, {kind}": by_kind.sel(kind=kind, drop=True) for kind in by_kind.kind.values.tolist()}
     paths |= {f"{base} base, random": by_base.sel(base=base, drop=True) for base in ("random", "naive")}
     found = {
-        name: estimates.known_median(flatness.sel(size=list(FLATNESS_ANGLES)), n_boot=1000)
+        name: estimates.known_median(flatness.sel(path_size=list(FLATNESS_ANGLES)), n_boot=1000)
         for name, flatness in paths.items()
     }
     return estimates.together(found, "path")
@@ -76,17 +77,16 @@ def auroc_drop(early: xr.DataArray, late: xr.DataArray) -> xr.Dataset:
     return estimates.auroc_gain(early, late, "kind", "random", "real-other", n_boot=1000)
 
 
-def auroc_by_effect(curves: xr.Dataset, labels: dict[str, str]) -> xr.Dataset:
+def auroc_by_effect(curves: xr.Dataset) -> xr.Dataset:
     """AUROC of random against real-other directions over [effect], each at half the median value of its effect at 90°.
 
     Args:
-        curves: effects [prompt, kind, direction, size] on the sphere.
-        labels: effect -> what it is called.
+        curves: effects [prompt, kind, direction, path_size] on the sphere.
     """
     found = {}
     for effect in ("kl", "l2", "l2_normalized"):
-        sizes = quantities.crossing(curves[effect], float(curves[effect].sel(size=90).median()) / 2)
-        found[labels[effect]] = estimates.auroc(sizes, "kind", "random", "real-other", n_boot=500)
+        sizes = quantities.crossing(curves[effect], float(curves[effect].sel(path_size=90).median()) / 2)
+        found[EFFECTS[effect].axis] = estimates.auroc(sizes, "kind", "random", "real-other", n_boot=500)
     return estimates.together(found, "effect")
 
 
@@ -145,7 +145,7 @@ def _half_way(curves: dict[str, xr.Dataset]) -> xr.Dataset:
 
 
 def natural_variation(setting: Setting) -> xr.Dataset:
-    """Medians of `explanations.natural_variation` over [quantity, sort]."""
+    """Medians of `explanations.natural_variation` over [quantity, donor]."""
     swaps = explanations.natural_variation(setting)[["angle", "distance", "kl"]].to_dataarray("quantity")
     return estimates.known_median(swaps, within=("swap",), n_boot=1000)
 

@@ -16,9 +16,10 @@ def printed_walk(walks: xr.Dataset, tokenizer: Any, n_tokens: int = 6) -> xr.Dat
         n_tokens: how many tokens are kept.
 
     Returns:
-        `kl` [size], `probability` [size, token] and `threshold`; sizes with their unit, tokens as texts.
+        `kl` [path_size], `probability` [path_size, token] and `threshold`; sizes with their unit, tokens as texts.
     """
     one = walks.isel(prompt=0, token_rank=slice(0, n_tokens)).sel(mode="sphere", kind="real-other")
     texts = [tokenizer.decode([int(token)]) for token in one.token.values]
-    found = one[["kl", "probability", "threshold"]].rename(token_rank="token")
-    return found.assign_coords(size=("size", one["sizes"].values, {"unit": UNITS["sphere"]}), token=texts)
+    found = one[["kl", "probability", "threshold"]].rename(token_rank="token").swap_dims(place="path_size")
+    found["path_size"].attrs["unit"] = UNITS["sphere"]
+    return found.assign_coords(token=texts)

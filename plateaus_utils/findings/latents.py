@@ -35,7 +35,7 @@ def latent_sizes(sizes: xr.DataArray, along: xr.DataArray, kinds: list[str]) -> 
 
 
 def walks(setting: Setting, dictionary: Dictionary) -> dict[str, xr.Dataset]:
-    """Walks [prompt, size] to a real activation, to SAE-made ones and to a Gaussian sample, by kind of target."""
+    """Walks [prompt, path_size] to a real activation, to SAE-made ones and to a Gaussian sample, by kind of target."""
     plain, built = sensitive.walks_to_targets(setting), latents.walks_to_built(setting, dictionary)
     found = {"real-other": plain} | dict.fromkeys(built.kind.values.tolist(), built) | {"random": plain}
     return {kind: walk.sel(kind=kind) for kind, walk in found.items()}
@@ -48,15 +48,15 @@ def steepest_towards(walks: dict[str, xr.Dataset], effect: str) -> xr.DataArray:
 
 
 def lowered(moves: xr.Dataset) -> xr.DataArray:
-    """Whether each move lowers the threshold of its direction [prompt, sort, direction]; censored sizes are infinite."""
-    (move,) = set(moves.moved.dims) - {"prompt", "sort"}
+    """Whether each move lowers the threshold of its direction [prompt, moved_along, direction]; censored sizes are infinite."""
+    (move,) = set(moves.moved.dims) - {"prompt", "moved_along"}
     return (moves.moved.fillna(np.inf) < moves.whole.fillna(np.inf)).rename({move: "direction"})
 
 
 def change(moves: xr.Dataset) -> xr.DataArray:
-    """Threshold angle after each move minus that of the unmoved target [prompt, sort, move]; NaN where one is censored."""
+    """Threshold angle after each move minus the unmoved target's [prompt, moved_along, move]; NaN where one is censored."""
     labels = {"description": "change of the threshold angle", "unit": "degrees"}
-    return (moves.moved - moves.whole).transpose("prompt", "sort", ...).assign_attrs(labels)
+    return (moves.moved - moves.whole).transpose("prompt", "moved_along", ...).assign_attrs(labels)
 
 
 def ratio_against_l0(errors: dict[str, xr.DataArray], l0: list[float]) -> xr.Dataset:

@@ -40,7 +40,7 @@ def _padded(values: np.ndarray, n: int) -> np.ndarray:
 
 
 def leading_tokens(probabilities: torch.Tensor, sizes: np.ndarray, tokenizer, n: int = 8) -> xr.DataArray:
-    """Probabilities [size, token] of the tokens that are the most probable one somewhere on a walk, by their texts.
+    """Probabilities [path_size, token] of the tokens that are the most probable one somewhere on a walk, by their texts.
 
     Args:
         probabilities: [n_sizes, d_vocab] of next tokens along the walk.
@@ -52,11 +52,11 @@ def leading_tokens(probabilities: torch.Tensor, sizes: np.ndarray, tokenizer, n:
     chosen = leaders.bincount().topk(min(n, len(leaders.unique()))).indices
     texts = [tokenizer.decode([int(token)]) for token in chosen]
     return xr.DataArray(
-        probabilities[:, chosen].numpy(), dims=("size", "token"), coords={"size": sizes, "token": texts}
+        probabilities[:, chosen].numpy(), dims=("path_size", "token"), coords={"path_size": sizes, "token": texts}
     )
 
 
 def curve(degrees: torch.Tensor, kl: torch.Tensor) -> xr.DataArray:
     """KL divergences [n_sizes] at angles [n_sizes] as a labelled curve [size]."""
-    sizes = ("size", degrees.numpy(), {"unit": UNITS["sphere"]})
-    return xr.DataArray(kl.numpy(), dims="size", coords={"size": sizes})
+    sizes = ("path_size", degrees.numpy(), {"unit": UNITS["sphere"]})
+    return xr.DataArray(kl.numpy(), dims="path_size", coords={"path_size": sizes})

@@ -3,12 +3,11 @@
 import numpy as np
 import xarray as xr
 
-from .. import estimates, quantities, statistics
+from .. import estimates, kinds, quantities, statistics
 from ..experiments import sensitive
 from ..experiments.setting import Setting
-from ..paths import UNITS
 
-AXES = (*sensitive.KINDS, *sensitive.SPHERE_EXTRA)
+AXES = kinds.measured("sphere")
 """Kinds of direction that are followed both ways on the sphere."""
 
 
@@ -45,26 +44,25 @@ def steepest_steps(walks: xr.Dataset) -> xr.Dataset:
 
 
 def nearest_real(setting: Setting) -> list[xr.DataArray]:
-    """`sensitive.nearest_real` in straight and in sphere mode, each with the unit of its sizes."""
-    found = {mode: sensitive.nearest_real(setting, mode) for mode in ("straight", "sphere")}
-    return [x.assign_coords(size=("size", x["size"].values, {"unit": UNITS[mode]})) for mode, x in found.items()]
+    """`sensitive.nearest_real` in straight and in sphere mode."""
+    return [sensitive.nearest_real(setting, mode) for mode in ("straight", "sphere")]
 
 
 def flipped_at_threshold(curves: xr.Dataset, sizes: xr.DataArray) -> xr.DataArray:
     """Share of another top token at the median threshold size of each kind [kind]; at the limit where that is censored.
 
     Args:
-        curves: `top_changed` [prompt, kind, direction, size].
+        curves: `top_changed` [prompt, kind, direction, path_size].
         sizes: threshold sizes [prompt, kind, direction].
     """
     shares = curves.top_changed.mean(("prompt", "direction"))
     middle = estimates.median(sizes, n_boot=1).value.clip(max=sizes.attrs["limit"])
     return xr.concat(
-        [shares.sel(kind=kind).interp(size=float(middle.sel(kind=kind))) for kind in middle.kind.values],
+        [shares.sel(kind=kind).interp(path_size=float(middle.sel(kind=kind))) for kind in middle.kind.values],
         "kind",
         coords="minimal",
         compat="override",
-    ).drop_vars("size")
+    ).drop_vars("path_size")
 
 
 # Classifiers --------------------------------------------------------------------------------------------------------
@@ -76,7 +74,7 @@ def classifier_scores(kl: xr.DataArray) -> xr.DataArray:
     Four single numbers of a curve, and a classifier of whole curves that has not seen the curve's document.
 
     Args:
-        kl: curves [prompt, kind, direction, size] on the sphere.
+        kl: curves [prompt, kind, direction, path_size] on the sphere.
     """
     two = kl.sel(kind=["random", "real-other"])
     found = {

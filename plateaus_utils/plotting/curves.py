@@ -1,4 +1,4 @@
-"""Curves [prompt, ..., size] as medians with a band from quartile to quartile."""
+"""Curves [prompt, ..., path_size] as medians with a band from quartile to quartile."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def curve_panels(data: xr.Dataset, group: str, effects: Sequence[str], means: Se
     """Effects against size, one panel each, by member of `group`: median and quartiles over prompts, or means alone.
 
     Args:
-        data: effects [prompt, `group`, direction, size]. Directions of a prompt are averaged first, so that each prompt
+        data: effects [prompt, `group`, direction, path_size]. Directions of a prompt are averaged first, so that each prompt
             counts once.
     """
     n = len(effects) + len(means)
@@ -34,22 +34,22 @@ def curve_panels(data: xr.Dataset, group: str, effects: Sequence[str], means: Se
             values = data[effect].sel({group: member}).mean("direction")
             if effect in means:
                 color, dashes = KIND_COLORS.get(member), KIND_DASHES.get(member, "-")
-                ax.plot(data["size"], values.mean("prompt"), color=color, linestyle=dashes, label=member)
+                ax.plot(data.path_size, values.mean("prompt"), color=color, linestyle=dashes, label=member)
             else:
-                band(ax, values, "size", member, member)
-        ax.set(xlabel=AXIS[data["size"].attrs["unit"]], ylabel=LABELS[effect])
+                band(ax, values, "path_size", member, member)
+        ax.set(xlabel=AXIS[data.path_size.attrs["unit"]], ylabel=LABELS[effect])
     axes[0, 0].legend(fontsize=8)
     return figure
 
 
 @styled
 def nearest_panels(*distances: xr.DataArray) -> Figure:
-    """Distances [prompt, kind, size] to the nearest real activation along paths, one panel for each mode."""
+    """Distances [prompt, kind, path_size] to the nearest real activation along paths, one panel for each mode."""
     figure, axes = panels(1, len(distances), sharey=True)
     for ax, data in zip(axes[0], distances, strict=True):
         for kind in data.kind.values.tolist():
-            band(ax, data.sel(kind=kind), "size", kind, kind)
-        ax.set(xlabel=AXIS[data["size"].attrs["unit"]])
+            band(ax, data.sel(kind=kind), "path_size", kind, kind)
+        ax.set(xlabel=AXIS[data.path_size.attrs["unit"]])
     axes[0, 0].set(ylabel="distance to nearest real (norms of b)", ylim=(0, None))
     axes[0, 0].legend(fontsize=8)
     return figure
@@ -60,13 +60,13 @@ def against_linear(data: xr.Dataset, effect: str, end: float = 90.0) -> Figure:
     """An effect relative to its value at the angle `end`, by kind of base, with the curve of a linear map.
 
     Args:
-        data: effects [prompt, base, direction, size] on the sphere; directions are averaged first.
+        data: effects [prompt, base, direction, path_size] on the sphere; directions are averaged first.
     """
     figure, axes = panels(1, 1, width=5.6)
     relative = shares(data[effect].mean("direction"), end)
     for kind in data.base.values.tolist():
-        band(axes[0, 0], relative.sel(base=kind), "size", kind, kind)
-    sizes = relative["size"].values
+        band(axes[0, 0], relative.sel(base=kind), "path_size", kind, kind)
+    sizes = relative.path_size.values
     chord = np.sin(np.deg2rad(sizes / 2)) / np.sin(np.deg2rad(end / 2))
     axes[0, 0].plot(sizes, chord, color=COLORS["black"], linestyle=KIND_DASHES["linear map"], label="linear map")
     axes[0, 0].set(xlabel=AXIS["degrees"], ylabel=f"{LABELS[effect]}, relative to {end:.0f}°")
@@ -76,10 +76,10 @@ def against_linear(data: xr.Dataset, effect: str, end: float = 90.0) -> Figure:
 
 @styled
 def growth(data: xr.Dataset) -> Figure:
-    """KL and L2 [prompt, size] against small sizes on logarithmic axes."""
+    """KL and L2 [prompt, path_size] against small sizes on logarithmic axes."""
     figure, axes = panels(1, 2)
     for ax, effect in zip(axes[0], ("kl", "l2"), strict=True):
-        band(ax, data[effect], "size", "real", "real")
+        band(ax, data[effect], "path_size", "real", "real")
         ax.set(xscale="log", yscale="log", xlabel=AXIS["‖base‖"], ylabel=LABELS[effect])
     return figure
 
@@ -123,14 +123,14 @@ def flatness_panels(by_base: xr.DataArray, by_kind: xr.DataArray) -> Figure:
     """Excess flatness against angle: by base with random directions on the left, by direction from real bases on the right.
 
     Args:
-        by_base: [prompt, base, direction, size]; directions are averaged first.
-        by_kind: [prompt, kind, direction, size].
+        by_base: [prompt, base, direction, path_size]; directions are averaged first.
+        by_kind: [prompt, kind, direction, path_size].
     """
     figure, axes = panels(1, 2, sharey=True, height=3.1)
     for ax, flatness, dim in zip(axes[0], (by_base, by_kind), ("base", "kind"), strict=True):
-        beyond_zero = flatness.isel(size=slice(1, None)).mean("direction")
+        beyond_zero = flatness.isel(path_size=slice(1, None)).mean("direction")
         for member in flatness[dim].values.tolist():
-            band(ax, beyond_zero.sel({dim: member}), "size", member, member)
+            band(ax, beyond_zero.sel({dim: member}), "path_size", member, member)
         ax.axhline(1, color=COLORS["grey"], linestyle=":", linewidth=1.2)
         ax.set(xlabel=AXIS["degrees"], yscale="log")
         ax.legend(fontsize=8)

@@ -7,39 +7,11 @@ from cycler import cycler
 from IPython.display import display
 from matplotlib.figure import Figure
 
-COLORS = {
-    "blue": "#0072B2",
-    "orange": "#D55E00",
-    "green": "#009E73",
-    "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "yellow": "#E69F00",
-    "black": "#222222",
-    "grey": "#767676",
-}
-"""The palette of Okabe and Ito, which stays distinct under the common colour-vision deficiencies."""
+from ..effects import EFFECTS
+from ..kinds import COLORS, STYLES
 
-KIND_COLORS = {
-    "real": COLORS["blue"],
-    "random": COLORS["orange"],
-    "naive": COLORS["green"],
-    "isotropic": COLORS["green"],
-    "real-other": COLORS["blue"],
-    "random mixture": COLORS["yellow"],
-    "real mixture": COLORS["sky"],
-    "linear map": COLORS["black"],
-}
-
-KIND_DASHES = {
-    "real": "-",
-    "random": "--",
-    "naive": "-.",
-    "isotropic": "-.",
-    "real-other": "-",
-    "random mixture": (0, (5, 1, 1, 1, 1, 1)),
-    "real mixture": ":",
-    "linear map": (0, (1, 1)),
-}
+KIND_COLORS = {name: color for name, (color, _) in STYLES.items()}
+KIND_DASHES = {name: dash for name, (_, dash) in STYLES.items()}
 
 STYLE = {
     "font.size": 10,
@@ -67,15 +39,7 @@ styled = plt.rc_context(STYLE)
 """Decorator: the style is on while the function runs, and matplotlib's own settings are back afterwards."""
 
 AXIS = {"degrees": "angle θ (degrees)", "‖base‖": "distance α (norms of the base)", "activation units": "distance ℓ"}
-LABELS = {
-    "kl": "KL divergence (nats)",
-    "kl_reverse": "reverse KL divergence (nats)",
-    "l2": "L2 at last block",
-    "l2_normalized": "L2, normalized",
-    "cosine": "cosine at last block",
-    "cosine_normalized": "cosine, normalized",
-    "top_changed": "share with another top token",
-}
+LABELS = {effect.name: effect.axis for effect in EFFECTS.values()}
 
 
 @styled

@@ -38,7 +38,7 @@ def token_curve(kl: xr.DataArray, probabilities: xr.DataArray, threshold: float)
     """One prompt's KL curve, above the probabilities of the tokens that lead somewhere on the way.
 
     Args:
-        kl: [size] in nats, its sizes with their `unit`.
+        kl: [path_size] in nats, its sizes with their `unit`.
         probabilities: [size, token], tokens by their texts.
         threshold: the size at which KL reaches the threshold; NaN where it does not.
     """
@@ -46,8 +46,8 @@ def token_curve(kl: xr.DataArray, probabilities: xr.DataArray, threshold: float)
     _curve(axes[0, 0], kl, threshold)
     axes[1, 0].set_prop_cycle(SERIES)
     for i, token in enumerate(probabilities.token.values.tolist()):
-        axes[1, 0].plot(kl["size"], probabilities.isel(token=i), label=literal(token))
-    axes[1, 0].set(xlabel=AXIS[kl["size"].attrs["unit"]], ylabel="probability", ylim=(0, None))
+        axes[1, 0].plot(kl.path_size, probabilities.isel(token=i), label=literal(token))
+    axes[1, 0].set(xlabel=AXIS[kl.path_size.attrs["unit"]], ylabel="probability", ylim=(0, None))
     axes[1, 0].legend(fontsize=8, ncols=2, title="next token", title_fontsize=8)
     _mark(axes[1, 0], threshold)
     return figure
@@ -58,7 +58,7 @@ def walk(kl: xr.DataArray, place: int, tokens: list[tuple[str, float]], threshol
     """A KL curve with a marker at one of its sizes, beside the most probable next tokens there.
 
     Args:
-        kl: [size] in nats, its sizes with their `unit`.
+        kl: [path_size] in nats, its sizes with their `unit`.
         place: index of the marked size.
         tokens: texts and probabilities of next tokens there.
         threshold: the size at which KL reaches the threshold; NaN where it does not.
@@ -66,8 +66,8 @@ def walk(kl: xr.DataArray, place: int, tokens: list[tuple[str, float]], threshol
     figure, axes = panels(1, 2, height=2.9)
     curve, bars = axes[0]
     _curve(curve, kl, threshold)
-    curve.plot(kl["size"][place], kl[place], "o", color=COLORS["orange"])
-    curve.set(xlabel=AXIS[kl["size"].attrs["unit"]], ylim=(0, None))
+    curve.plot(kl.path_size[place], kl[place], "o", color=COLORS["orange"])
+    curve.set(xlabel=AXIS[kl.path_size.attrs["unit"]], ylim=(0, None))
     names, values = zip(*tokens, strict=True)
     bars.barh([literal(name) for name in names], values, color=COLORS["blue"])
     bars.invert_yaxis()
@@ -77,7 +77,7 @@ def walk(kl: xr.DataArray, place: int, tokens: list[tuple[str, float]], threshol
 
 def _curve(ax, kl: xr.DataArray, threshold: float) -> None:
     """A KL curve with the threshold's level, dotted, and its size, dashed."""
-    ax.plot(kl["size"], kl, color=COLORS["black"])
+    ax.plot(kl.path_size, kl, color=COLORS["black"])
     ax.axhline(KL_THRESHOLD, color=COLORS["grey"], linewidth=1, linestyle=":")
     ax.set(ylabel=LABELS["kl"])
     _mark(ax, threshold)
