@@ -1,0 +1,170 @@
+"""Chapter 5: what decides the statements about SAE latents, and the numbers that are shown beside them.
+
+All take a `Setting` and a dictionary, and return one value for each prompt [prompt] in the unit of the scale of their statement,
+unless they say otherwise.
+"""
+
+import numpy as np
+import xarray as xr
+
+from .. import contrasts, estimates, quantities, statistics
+from ..experiments import sensitive
+from ..experiments.latents import bases, encoding, replacements, single, sums, targets
+from ..experiments.setting import Setting
+from ..saes import Dictionary
+from ..sensitivity import NOISE_FLOOR
+
+# Bases and targets that an SAE made ---------------------------------------------------------------------------------
+
+
+def with_latents_added(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """(viii): threshold angle with eight more latents minus after a random move of equal length, degrees."""
+    return around(setting, dictionary, f"with {bases.N_ADDED} more", "moved as far")
+
+
+def around(setting: Setting, dictionary: Dictionary, of: str, against: str) -> xr.DataArray:
+    """Difference of the threshold angles around two kinds of base, degrees."""
+    return contrasts.difference(bases.base_thresholds(setting, dictionary, "sphere"), "kind", of, against)
+
+
+def built_over_gaussian(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C3: logarithm of the threshold angle around a built base over that around a Gaussian one."""
+    return around_ratio(setting, dictionary, bases.STRUCTURED, "random")
+
+
+def around_ratio(setting: Setting, dictionary: Dictionary, of: str, against: str) -> xr.DataArray:
+    """Logarithm of the ratio of the threshold angles around two kinds of base."""
+    return contrasts.log_ratio(bases.base_thresholds(setting, dictionary, "sphere"), "kind", of, against)
+
+
+def steepest_towards_built(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C6: position of the steepest rise of L2 on the way to a Gaussian target minus to a built one, % of the way."""
+    return contrasts.difference(steepest(setting, dictionary, "l2"), "kind", "random", bases.STRUCTURED)
+
+
+def steepest(setting: Setting, dictionary: Dictionary, effect: str) -> xr.DataArray:
+    """Position of the steepest rise of an effect [prompt, kind], towards targets that are real, Gaussian or made by an SAE."""
+    walks = sensitive.walks_to_targets(setting), bases.walks_to_built(setting, dictionary)
+    found = [100 * quantities.steepest(walk[effect]) for walk in walks]
+    return xr.concat(found, "kind").assign_attrs(unit="% of the way")
+
+
+# Directions along latents -------------------------------------------------------------------------------------------
+
+
+def active_before_deviation(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """(ix): within-prompt AUROC of the threshold angle, Gaussian deviation above active latent."""
+    return before(setting, dictionary, "active", "random deviation")
+
+
+def before(setting: Setting, dictionary: Dictionary, of: str, against: str) -> xr.DataArray:
+    """Share of a prompt's pairs in which the threshold angle is larger along `against` than along `of`."""
+    return contrasts.auroc(single.latent_thresholds(setting, dictionary, "sphere"), "kind", against, of)
+
+
+def one_before_many(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """(x): threshold angle along a sum of 128 latents with random signs minus along one of them, degrees."""
+    one, many = (f"random signs/{k}" for k in (sums.SPREAD[0], sums.SPREAD[-1]))
+    return contrasts.difference(sums.spread_thresholds(setting, dictionary), "kind", many, one)
+
+
+# Real-other directions ----------------------------------------------------------------------------------------------
+
+
+def own_minus_mixtures(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C9: share of moves that lower the threshold angle, along own latents minus along Gaussian mixtures."""
+    return contrasts.difference(lowered(setting, dictionary), "moved_along", "own latents", "mixtures")
+
+
+def lowered(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """Whether each move lowers the threshold of its direction [prompt, moved_along, direction]; censored ones are infinite."""
+    moves = targets.mixed_moves(setting, dictionary)
+    lower = moves.moved.fillna(np.inf) < moves.whole.fillna(np.inf)
+    return lower.rename(move="direction").astype(float).assign_attrs(unit="")
+
+
+def alignment_within(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C25: rank correlation of the threshold angles of random directions with their largest cosine with a latent."""
+    return contrasts.spearman(*angles_and_cosines(setting, dictionary, "random"))
+
+
+def angles_and_cosines(setting: Setting, dictionary: Dictionary, kind: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """Threshold angles and largest cosines with a latent [prompt, direction] of the many directions of a kind."""
+    angles = sensitive.many_directions(setting).threshold.sel(kind=kind, drop=True)
+    return angles, targets.nearest_latent(setting, dictionary, kind, angles.sizes["direction"])
+
+
+def alignment_between(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
+    """The same over prompts, one random direction each: an estimate."""
+    angles, cosines = (x.isel(direction=0) for x in angles_and_cosines(setting, dictionary, "random"))
+    return estimates.spearman(angles, cosines)
+
+
+# Errors, ablations and the encoder ----------------------------------------------------------------------------------
+
+
+def error_over_isotropic(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C10: logarithm of the KL divergence of the SAE's error over that of isotropic steps, at all positions."""
+    return error_over(setting, dictionary, "isotropic", "all")
+
+
+def error_over_mixture(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C11: the same over random mixtures."""
+    return error_over(setting, dictionary, "random mixture", "all")
+
+
+def error_over(setting: Setting, dictionary: Dictionary, against: str, places: str) -> xr.DataArray:
+    """Logarithm of the KL divergence of the SAE's error over that of a step as long, at `all` positions or at the `last`."""
+    return log_ratio(replacements.error_effects(setting, dictionary, places), "SAE error", against)
+
+
+def log_ratio(kl: xr.DataArray, of: str, against: str) -> xr.DataArray:
+    """Logarithm of a ratio of KL divergences [prompt, ..., kind], which are at least the noise floor; see `contrasts`."""
+    return contrasts.log_ratio(kl.clip(NOISE_FLOOR), "kind", of, against)
+
+
+def ratio_against_l0(errors: xr.DataArray, l0: list[float]) -> xr.Dataset:
+    """Rank correlation, over SAEs, of the geometric mean ratio of KL (SAE error over isotropic) with L0: an estimate.
+
+    Args:
+        errors: KL [sae, prompt, kind], in the order of `l0`.
+    """
+    logs = log_ratio(errors, "SAE error", "isotropic").transpose("prompt", "sae")
+    return estimates.estimate(lambda x: statistics.spearman(np.array(l0), x.mean(0)), logs, within=("sae",), unit="")
+
+
+def ablating_over_reconstructing(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C28: logarithm of the KL divergence of ablating an active latent over a step as long towards the reconstruction."""
+    return ablating_over(setting, dictionary, "ablate a latent", "towards the reconstruction")
+
+
+def ablating_over(setting: Setting, dictionary: Dictionary, of: str, against: str) -> xr.DataArray:
+    """The same of two of `replacements.ABLATIONS`."""
+    return log_ratio(replacements.ablation_effects(setting, dictionary), of, against)
+
+
+def switched_on_over_real(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """C29: logarithm of the number of latents that an isotropic vector switches on over that of the document's activation."""
+    logs = switched_on(setting, dictionary)
+    return contrasts.difference(logs, "kind", "isotropic", "real")
+
+
+def switched_on(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """Logarithms of the numbers of latents switched on [prompt, kind]; none counts as one."""
+    return np.log(encoding.codes_switched_on(setting, dictionary).clip(1)).assign_attrs(unit="")
+
+
+PRIMARIES = {
+    "C29": switched_on_over_real,
+    "(viii)": with_latents_added,
+    "(ix)": active_before_deviation,
+    "(x)": one_before_many,
+    "C9": own_minus_mixtures,
+    "C3": built_over_gaussian,
+    "C6": steepest_towards_built,
+    "C10": error_over_isotropic,
+    "C11": error_over_mixture,
+    "C25": alignment_within,
+    "C28": ablating_over_reconstructing,
+}
+"""Statement -> function of a setting and a dictionary."""
