@@ -1,7 +1,7 @@
 """Chapter 5: what decides the statements about SAE latents, and the numbers that are shown beside them.
 
-All take a `Setting` and a dictionary, and return one value for each prompt [prompt] in the unit of the scale of their statement,
-unless they say otherwise.
+All take a `Setting` and a dictionary, and return one value for each prompt [prompt] in the unit of their statement, unless they
+say otherwise.
 """
 
 import numpy as np
@@ -85,19 +85,26 @@ def lowered(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
 
 def alignment_within(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
     """C25: rank correlation of the threshold angles of random directions with their largest cosine with a latent."""
-    return contrasts.spearman(*angles_and_cosines(setting, dictionary, "random"))
+    return aligned_within(setting, dictionary, "nearest").sel(kind="random", drop=True)
 
 
-def angles_and_cosines(setting: Setting, dictionary: Dictionary, kind: str) -> tuple[xr.DataArray, xr.DataArray]:
-    """Threshold angles and largest cosines with a latent [prompt, direction] of the many directions of a kind."""
-    angles = sensitive.many_directions(setting).threshold.sel(kind=kind, drop=True)
-    return angles, targets.nearest_latent(setting, dictionary, kind, angles.sizes["direction"])
+def aligned_within(setting: Setting, dictionary: Dictionary, alignment: str) -> xr.DataArray:
+    """Within-prompt rank correlation of threshold angles with one of `targets.ALIGNMENTS` [prompt, kind]."""
+    return contrasts.spearman(*angles_and_alignments(setting, dictionary, alignment))
+
+
+def angles_and_alignments(
+    setting: Setting, dictionary: Dictionary, alignment: str
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Threshold angles and alignments of the many random and real-other directions, both [prompt, kind, direction]."""
+    angles = sensitive.many_directions(setting).threshold.sel(kind=list(targets.ALIGNED))
+    return angles, targets.alignments(setting, dictionary, angles.sizes["direction"])[alignment]
 
 
 def alignment_between(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
-    """The same over prompts, one random direction each: an estimate."""
-    angles, cosines = (x.isel(direction=0) for x in angles_and_cosines(setting, dictionary, "random"))
-    return estimates.spearman(angles, cosines)
+    """Rank correlation over prompts of the threshold angle of one random direction with its largest cosine: an estimate."""
+    pair = angles_and_alignments(setting, dictionary, "nearest")
+    return estimates.spearman(*(x.sel(kind="random", drop=True).isel(direction=0) for x in pair))
 
 
 # Errors, ablations and the encoder ----------------------------------------------------------------------------------
@@ -150,7 +157,7 @@ def switched_on_over_real(setting: Setting, dictionary: Dictionary) -> xr.DataAr
 
 
 def switched_on(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
-    """Logarithms of the numbers of latents switched on [prompt, kind]; none counts as one."""
+    """Logarithms of the numbers of latents switched on [prompt, kind]; no latent counts as one."""
     return np.log(encoding.codes_switched_on(setting, dictionary).clip(1)).assign_attrs(unit="")
 
 

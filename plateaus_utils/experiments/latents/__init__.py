@@ -11,7 +11,7 @@ from .encoding import codes_switched_on
 from .replacements import ABLATIONS, ERROR_KINDS, ablation_effects, error_effects, errors_by_sae
 from .single import active_thresholds, latent_effects, latent_thresholds, latent_vectors, single_latents
 from .sums import SPREAD, SUMS, spread_curves, spread_thresholds, spread_vectors
-from .targets import mixed_moves, nearest_latent, part_thresholds, real_other_parts, share_in_active
+from .targets import alignments, mixed_moves, part_thresholds, real_other_parts
 from .untrained import relative_curves, untrained_control
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "active_bands",
     "active_latents",
     "active_thresholds",
+    "alignments",
     "base_thresholds",
     "codes_switched_on",
     "dictionaries",
@@ -36,12 +37,10 @@ __all__ = [
     "latent_vectors",
     "main_dictionary",
     "mixed_moves",
-    "nearest_latent",
     "part_thresholds",
     "real_other_parts",
     "relative_curves",
     "sae_bases",
-    "share_in_active",
     "single_latents",
     "spread_curves",
     "spread_thresholds",

@@ -1,7 +1,5 @@
 """Real-other directions and the latents of their targets: parts, moves and alignment."""
 
-from collections.abc import Callable
-
 import torch
 import xarray as xr
 
@@ -90,33 +88,25 @@ def part_thresholds(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
 # Alignment ----------------------------------------------------------------------------------------------------------
 
 
-def nearest_latent(setting: Setting, dictionary: Dictionary, kind: str, k: int) -> xr.DataArray:
-    """Largest absolute cosine of each direction of a kind with an alive latent [prompt, direction]."""
-    rows = dictionary.rows[dictionary.alive]
-    return _of_directions(setting, kind, k, lambda units, _: (units @ rows.T).abs().amax(-1))
+ALIGNED = ("random", "real-other")
+ALIGNMENTS = {
+    "nearest": {"description": "largest absolute cosine with an alive latent", "unit": ""},
+    "in_active": {"description": "share of squared length in the span of the latents active on the base", "unit": ""},
+}
 
 
-def share_in_active(setting: Setting, dictionary: Dictionary, kind: str, k: int) -> xr.DataArray:
-    """Share of each direction's squared length in the span of the latents active on its base [prompt, direction]."""
-    codes = dictionary.encode(setting.base_activations)
+def alignments(setting: Setting, dictionary: Dictionary, k: int) -> xr.Dataset:
+    """How k directions of each kind in ALIGNED lie to the latents: variables of ALIGNMENTS [prompt, kind, direction]."""
+    base, draws = setting.base_activations, setting.draws(k)
+    units = torch.stack([torch.nn.functional.normalize(directions(kind, base, draws), dim=-1) for kind in ALIGNED], 1)
+    codes, alive = dictionary.encode(base), dictionary.rows[dictionary.alive]
 
-    def share(units: torch.Tensor, prompt: int) -> torch.Tensor:
-        span = torch.linalg.qr(dictionary.rows[codes[prompt] > 0].T).Q
-        return (units @ span).square().sum(-1)
+    def compute(_: Suffix, chunk: slice) -> xr.Dataset:
+        nearest = (units[chunk] @ alive.T).abs().amax(-1)
+        spans = [torch.linalg.qr(dictionary.rows[code > 0].T).Q for code in codes[chunk]]
+        shares = [(unit @ span).square().sum(-1) for unit, span in zip(units[chunk], spans, strict=True)]
+        dims = ("prompt", "kind", "direction")
+        return xr.Dataset({"nearest": (dims, nearest), "in_active": (dims, torch.stack(shares))})
 
-    return _of_directions(setting, kind, k, share)
-
-
-def _of_directions(
-    setting: Setting, kind: str, k: int, quantity: Callable[[torch.Tensor, int], torch.Tensor]
-) -> xr.DataArray:
-    """A quantity of unit vectors [k, d_model] along k directions of each prompt [prompt, direction]."""
-    vectors = directions(kind, setting.base_activations, setting.draws(k))
-    units = torch.nn.functional.normalize(vectors, dim=-1)
-    found = torch.stack([quantity(of_prompt, prompt) for prompt, of_prompt in enumerate(units)])
-    return xr.DataArray(
-        found.numpy(),
-        dims=("prompt", "direction"),
-        coords={"document": ("prompt", setting.documents)},
-        attrs={"unit": ""},
-    )
+    options, coords = {"sae": dictionary.fingerprint, "k": k}, {"kind": list(ALIGNED)}
+    return in_chunks(setting, "latent_alignment", options, compute, coords, ALIGNMENTS)
