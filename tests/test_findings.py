@@ -107,24 +107,6 @@ def test_earlier_compares_medians_within_prompts_and_censored_ones_are_late():
     assert findings.earlier(sizes, "a", "b").values.tolist() == [True, False, False, True]
 
 
-def test_lowered_moves_count_censored_sizes_as_infinite():
-    moves = xr.Dataset(
-        {"whole": ("prompt", [10.0, np.nan]), "moved": (("prompt", "moved_along", "move"), [[[9, 11]], [[9, np.nan]]])},
-        coords={"moved_along": ["own latents"]},
-    )
-    assert findings.lowered(moves).sel(moved_along="own latents").values.tolist() == [[True, False], [True, False]]
-
-
-def test_ratio_against_l0_is_one_where_the_ratio_grows_with_it():
-    def errors(ratio):
-        values = np.tile([ratio, 1.0], (20, 1))
-        return xr.DataArray(values, dims=("prompt", "kind"), coords={"kind": ["SAE error", "isotropic"]})
-
-    growing = {name: errors(ratio) for name, ratio in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
-    assert float(findings.ratio_against_l0(growing, [8, 16, 32]).value) == pytest.approx(1)
-    assert float(findings.ratio_against_l0(growing, [32, 16, 8]).value) == pytest.approx(-1)
-
-
 def test_drop_of_an_auroc_is_the_difference_of_the_two():
     rng = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ from ...saes import Dictionary
 from ..measuring import in_chunks
 from ..setting import Setting
 
-SWITCHED_ON = {"count": {"description": "latents that the encoder switches on", "unit": "latents"}}
+SWITCHED_ON = {"n_active": {"description": "latents that the encoder switches on", "unit": "latents"}}
 
 
 def codes_switched_on(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
@@ -21,7 +21,7 @@ def codes_switched_on(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
     counts = torch.stack([(dictionary.encode(x) > 0).sum(-1) for x in points.values()], 1)
 
     def compute(_: Suffix, chunk: slice) -> xr.Dataset:
-        return xr.Dataset({"count": (("prompt", "kind"), counts[chunk].numpy())})
+        return xr.Dataset({"n_active": (("prompt", "kind"), counts[chunk].numpy())})
 
     options, coords = {"sae": dictionary.fingerprint}, {"kind": list(points)}
-    return in_chunks(setting, "codes_switched_on", options, compute, coords, SWITCHED_ON)["count"]
+    return in_chunks(setting, "codes_switched_on", options, compute, coords, SWITCHED_ON).n_active
