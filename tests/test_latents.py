@@ -137,7 +137,7 @@ def test_parts_of_a_real_other_direction_add_up(setting, dictionary):
 
 def test_moves_have_their_length_and_the_unmoved_target_is_the_whole(setting, dictionary):
     found = latents.mixed_moves(setting, dictionary)
-    draws = setting.draws(2 * targets.N_MOVES, "moves")
+    draws = setting.draws(targets.N_MOVES, "moves")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     alone = measuring.thresholds_along(
         suffix, setting.base_activations, draws.real[:, :1] - setting.base_activations[:, None]

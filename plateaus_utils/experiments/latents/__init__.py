@@ -5,23 +5,18 @@ activations that an SAE made, `targets` take real-other directions apart, `repla
 activation, `encoding` asks what its encoder makes of random vectors, and `untrained` is the control.
 """
 
-from .bases import N_ADDED, STRUCTURED, UNSTRUCTURED, base_thresholds, sae_bases, walks_to_built
+from .bases import base_thresholds, sae_bases, walks_to_built
 from .choosing import active_bands, active_latents, dictionaries, main_dictionary
 from .encoding import codes_switched_on
-from .replacements import ABLATIONS, ERROR_KINDS, ablation_effects, error_effects, errors_by_sae
+from .replacements import ablation_effects, error_effects, errors_by_sae
 from .single import active_thresholds, latent_effects, latent_thresholds, latent_vectors, single_latents
 from .sums import SPREAD, SUMS, spread_curves, spread_thresholds, spread_vectors
 from .targets import alignments, mixed_moves, part_thresholds, real_other_parts
 from .untrained import relative_curves, untrained_control
 
 __all__ = [
-    "ABLATIONS",
-    "ERROR_KINDS",
-    "N_ADDED",
     "SPREAD",
-    "STRUCTURED",
     "SUMS",
-    "UNSTRUCTURED",
     "ablation_effects",
     "active_bands",
     "active_latents",

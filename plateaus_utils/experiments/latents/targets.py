@@ -23,10 +23,10 @@ def mixed_moves(setting: Setting, dictionary: Dictionary) -> xr.Dataset:
         `whole` [prompt] of the unmoved target; `moved` [prompt, moved_along, move] with `moved_along` one of `own latents`
         and `mixtures`, and both signs of each of N_MOVES moves.
     """
-    draws = setting.draws(2 * N_MOVES, "moves")
+    draws = setting.draws(N_MOVES, "moves")
     target, base = draws.real[:, 0], setting.base_activations
     latents = pick_active(dictionary, dictionary.encode(target), N_MOVES, stream(setting, dictionary, "moves"))
-    mixtures = (draws.gaussian - draws.gaussian_second)[:, :N_MOVES]
+    mixtures = draws.gaussian - draws.gaussian_second
     steps = torch.stack([dictionary.rows[latents], torch.nn.functional.normalize(mixtures, dim=-1)], 1)
     steps = torch.cat([steps, -steps], 2) * (MOVE * target.norm(dim=-1))[:, None, None, None]
     moved = torch.cat([target[:, None], (target[:, None, None] + steps).flatten(1, 2)], 1) - base[:, None]
