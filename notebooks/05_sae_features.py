@@ -145,7 +145,8 @@ around_straight = latents.base_thresholds(setting, sae, "straight")
 
 # %% mystnb={"figure": {"caption": "Threshold sizes towards a Gaussian target around bases that an SAE made: angles on the sphere for all prompts (left), and straight distances for the prompts shown (right). Medians with 95 percent intervals over documents. Real and Gaussian (random) bases for comparison.", "name": "fig-sae-bases"}}
 fig = plotting.dots({
-    "threshold angle (degrees)": estimates.median(around), "threshold α (norms of b)": estimates.median(around_straight)})
+    "threshold angle (degrees)": estimates.median(around),
+    "threshold α (norms of b)": estimates.median(around_straight)})
 plotting.show(fig, "Medians and intervals of threshold sizes by kind of base, two panels.")
 
 # %%
@@ -262,9 +263,10 @@ tables.columns({"median KL (nats)": estimates.median(ablations)}, ".4f")
 effects = latents.latent_effects(setting, dictionaries)  # [sae, prompt, kind, direction]
 active_angle = estimates.median(latents.active_thresholds(setting, dictionaries).expand_dims(kind=["active"], axis=1))
 
-# %% mystnb={"figure": {"caption": "Mean KL divergence of a straight step of half the base's norm along active, inactive and dead latents of each SAE (left), and the median threshold angle along active ones (right), over the prompts shown, with 95 percent intervals over documents.", "name": "fig-sparsity"}}
+# %% mystnb={"figure": {"caption": "Geometric mean of the KL divergence of a straight step of half the base's norm along active, inactive and dead latents of each SAE (left), and the median threshold angle along active ones (right), over the prompts shown, with 95 percent intervals over documents.", "name": "fig-sparsity"}}
 fig = plotting.grouped_dots({
-    "mean KL at α = 0.5 (nats)": estimates.mean(effects), "threshold angle (degrees)": active_angle})
+    "KL at α = 0.5 (nats)": findings.geometric_mean(findings.logarithms(effects)),
+    "threshold angle (degrees)": active_angle})
 plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two panels.")
 
 # %% [markdown]
@@ -414,4 +416,4 @@ prose.glue(
 # ## Versions
 
 # %%
-tables.provenance(setting.provenance)
+tables.provenance(full.provenance)

@@ -1,5 +1,7 @@
 """Numbers and sentences of the pages."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -56,3 +58,38 @@ def test_answer_about_plateaus_follows_the_gap(gap, word):
     answer = prose.plateaus(threshold, estimate(*gap, "degrees"), estimate(0.87, 0.8, 0.9), 0.5)
     assert f"are {word} those around Gaussian ones" in answer
     assert "42.0 [40.0" in answer and "over 36 documents, 120 prompts" in answer
+
+
+def test_answer_on_latents_names_a_verdict_once_where_it_is_the_direction():
+    def claim(name, value, unit, direction, verdict):
+        interval = [value - 1, value + 1]
+        return {
+            "id": name,
+            "value": value,
+            "interval": interval,
+            "unit": unit,
+            "direction": direction,
+            "verdict": verdict,
+        }
+
+    judged = [
+        claim("(viii)", 4.0, "°", "detected", "holds"),
+        claim("(ix)", 0.5, "", "practically equal", "does not hold"),
+        claim("(x)", 1.0, "°", "undecided", "undecided"),
+    ]
+    sae = SimpleNamespace(name="by hand", explained_variance=0.9, l0=32.4)
+    found = prose.latents(sae, judged).replace("\N{NO-BREAK SPACE}", " ")
+    for words in (
+        "by hand (explained variance 0.90, L0 32)",
+        "4.0 [3.0, 5.0]° (detected: holds)",
+        "(practically equal: does not hold)",
+    ):
+        assert words in found
+    assert "1.0 [0.0, 2.0]° (undecided)" in found
+
+
+def test_encoder_counts_are_extremes_of_one_kind_and_the_median_of_another():
+    counts = xr.DataArray(
+        [[400, 9], [90, 20], [700, 12]], dims=("prompt", "kind"), coords={"kind": ["isotropic", "real"]}
+    )
+    assert prose.encoder_counts(counts) == {"fewest_isotropic": "90", "most_isotropic": "700", "l0_median": "12"}

@@ -147,14 +147,15 @@ def latents(sae: Any, judged: Sequence[dict]) -> str:
         f"around activations with eight more latents exceeds that after a random move of equal length by {found['(viii)']}. "
         f"Exciting an active latent leaves the plateau before a Gaussian deviation from the mean does in a share of "
         f"{found['(ix)']} of a prompt's pairs. Along a sum of 128 latents the threshold angle exceeds that along one of them "
-        f"by {found['(x)']}. In brackets: whether the difference that the report predicts is there, and the verdict."
+        f"by {found['(x)']}. In brackets: the verdict, and before it whether a difference as the report predicts was found."
     )
 
 
 def _answered(claim: dict) -> str:
     """Number, direction and verdict of a judged claim."""
     value = number(claim["value"], *claim["interval"], claim["unit"])
-    return f"{value} ({claim['direction']}; {claim['verdict']})"
+    direction, verdict = claim["direction"], claim["verdict"]
+    return f"{value} ({verdict if direction == verdict else f'{direction}: {verdict}'})"
 
 
 def encoder_counts(counts: xr.DataArray) -> dict[str, str]:

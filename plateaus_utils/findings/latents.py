@@ -76,11 +76,16 @@ def over_kinds(sample: xr.DataArray) -> xr.Dataset:
 # Several SAEs -------------------------------------------------------------------------------------------------------
 
 
+def logarithms(kl: xr.DataArray) -> xr.DataArray:
+    """Logarithms of KL divergences, which are at least the noise floor."""
+    return np.log(kl.clip(NOISE_FLOOR)).assign_attrs(unit="")
+
+
 def log_ratios(kl: xr.DataArray, of: str) -> xr.DataArray:
-    """Logarithms of the KL divergence of one kind over that of each other kind [..., kind], at least the noise floor."""
-    logs = np.log(kl.clip(NOISE_FLOOR))
+    """Logarithms of the KL divergence of one kind over that of each other kind [..., kind]."""
+    logs = logarithms(kl)
     others = [kind for kind in kl.kind.values.tolist() if kind != of]
-    return (logs.sel(kind=of, drop=True) - logs.sel(kind=others)).assign_attrs(unit="")
+    return logs.sel(kind=of, drop=True) - logs.sel(kind=others)
 
 
 def geometric_mean(logs: xr.DataArray) -> xr.Dataset:
@@ -106,8 +111,13 @@ def ratio_against_l0(errors: xr.DataArray, l0: dict[str, float]) -> xr.Dataset:
 
 
 def steps_against_l0(steps: xr.DataArray, l0: dict[str, float]) -> xr.Dataset:
-    """Rank correlation, over SAEs, of the mean KL [sae, prompt, kind, direction] of steps along active latents with L0."""
-    return _against_l0(steps.sel(kind="active", drop=True).mean("direction"), l0)
+    """Rank correlation, over SAEs, of the geometric mean KL of steps along active latents with L0.
+
+    Args:
+        steps: KL [sae, prompt, kind, direction].
+        l0: SAE -> its L0, of those that count.
+    """
+    return _against_l0(logarithms(steps).sel(kind="active", drop=True).mean("direction"), l0)
 
 
 def _against_l0(sample: xr.DataArray, l0: dict[str, float]) -> xr.Dataset:

@@ -135,6 +135,7 @@ def angles_and_alignments(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Threshold angles and alignments of the many random and real-other directions, both [prompt, kind, direction]."""
     angles = sensitive.many_directions(setting).threshold.sel(kind=list(targets.ALIGNED))
+    angles = angles.assign_attrs(description="threshold angle")
     return angles, targets.alignments(setting, dictionary, angles.sizes["direction"])[alignment]
 
 

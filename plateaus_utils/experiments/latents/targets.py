@@ -90,13 +90,18 @@ def part_thresholds(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
 
 ALIGNED = ("random", "real-other")
 ALIGNMENTS = {
-    "nearest": {"description": "largest absolute cosine with an alive latent", "unit": ""},
-    "in_active": {"description": "share of squared length in the span of the latents active on the base", "unit": ""},
+    "nearest": {"description": "largest cosine with a latent", "unit": ""},
+    "in_active": {"description": "share in the span of active latents", "unit": ""},
 }
 
 
 def alignments(setting: Setting, dictionary: Dictionary, k: int) -> xr.Dataset:
-    """How k directions of each kind in ALIGNED lie to the latents: variables of ALIGNMENTS [prompt, kind, direction]."""
+    """How k directions of each kind in ALIGNED lie to the latents.
+
+    Returns:
+        [prompt, kind, direction]: `nearest`, the largest absolute cosine with an alive latent; `in_active`, the share of the
+        squared length that lies in the span of the latents active on the base.
+    """
     base, draws = setting.base_activations, setting.draws(k)
     units = torch.stack([torch.nn.functional.normalize(directions(kind, base, draws), dim=-1) for kind in ALIGNED], 1)
     codes, alive = dictionary.encode(base), dictionary.rows[dictionary.alive]
