@@ -7,7 +7,7 @@ import xarray as xr
 
 from plateaus_utils import estimates, quantities, statistics
 from plateaus_utils.experiments import optima as triangles
-from plateaus_utils.findings import explanations, explorer, latents, methodology, optima, plateaus, sensitive
+from plateaus_utils.findings import explanations, explorer, methodology, optima, plateaus, sensitive
 
 SIZES = np.arange(0, 181, 15.0)
 KINDS = ["random", "real-other"]
@@ -205,94 +205,6 @@ def test_corners_on_both_sides_keep_their_documents():
     )
     found = estimates.proportion(optima.two_sided(lines))
     assert (found.value == 1).all() and int(found.n_documents) == 2
-
-
-# Chapter 5 ------------------------------------------------------------------------------------------------------------
-
-
-def test_lowered_moves_count_censored_sizes_as_infinite():
-    moves = xr.Dataset(
-        {"whole": ("prompt", [10.0, np.nan]), "moved": (("prompt", "moved_along", "move"), [[[9, 11]], [[9, np.nan]]])},
-        coords={"moved_along": ["own latents"]},
-    )
-    assert latents.lowered(moves).sel(moved_along="own latents").values.tolist() == [[True, False], [True, False]]
-
-
-def test_ratio_against_l0_is_one_where_the_ratio_grows_with_it():
-    def errors(ratio):
-        values = np.tile([ratio, 1.0], (20, 1))
-        return xr.DataArray(values, dims=("prompt", "kind"), coords={"kind": ["SAE error", "isotropic"]})
-
-    growing = {name: errors(ratio) for name, ratio in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
-    assert float(latents.ratio_against_l0(growing, [8, 16, 32]).value) == pytest.approx(1)
-    assert float(latents.ratio_against_l0(growing, [32, 16, 8]).value) == pytest.approx(-1)
-
-
-def test_sums_are_tabled_by_variant_and_number():
-    kinds = [f"{variant}/{k}" for variant in latents.latents.SUMS for k in latents.latents.SPREAD] + ["plain/all"]
-    numbers = np.arange(len(kinds), dtype=float)
-    spread = sample(np.tile(numbers, (4, 1)), ("prompt", "kind"), kinds, limit=180.0)
-    found = latents.by_number_of_latents(spread)
-    assert found.value.dims == ("variant", "k") and found.k.attrs["description"] == "number of latents k"
-    assert value(found.sel(variant="random signs", k=4)) == numbers[kinds.index("random signs/4")]
-    ends = latents.ends_of_sums(spread)
-    assert ends.kind.values.tolist() == [k for k in kinds if k.split("/")[1] in ("1", "128", "all")]
-    assert value(ends.sel(kind="plain/all")) == numbers[-1]
-
-
-def test_changes_by_moves_are_differences_and_unknown_where_censored():
-    moves = xr.Dataset(
-        {"whole": ("prompt", [10.0, np.nan]), "moved": (("prompt", "moved_along", "move"), [[[9, 12]], [[9, 8]]])},
-        coords={"moved_along": ["own latents"]},
-    )
-    found = latents.change(moves)
-    np.testing.assert_array_equal(found, [[[-1, 2]], [[np.nan, np.nan]]])
-    assert found.attrs == {"description": "change of the threshold angle", "unit": "degrees"}
-
-
-def test_sizes_below_the_median_random_direction_are_sooner():
-    sizes = sample([[[40.0, 50], [44, 46]], [[np.nan] * 2, [np.nan, 1]]], kinds=["random", "active"])
-    np.testing.assert_array_equal(latents.sooner(sizes, "active"), [[True, False], [False, True]])
-
-
-def test_each_sae_keeps_its_own_kinds():
-    first = sample([[2.0, 1.0, 4.0]] * 3, ("prompt", "kind"), ["SAE error", "isotropic", "random mixture"])
-    second = sample([[3.0, 1.0]] * 3, ("prompt", "kind"), ["SAE error", "isotropic"])
-    found = latents.by_sae(latents.error_ratio, {"one": first, "two": second})
-    assert found.value.sel(sae="one").values.tolist() == [2, 0.5]
-    assert value(found.sel(sae="two", kind="isotropic")) == 3 and np.isnan(found.value[1, 1])
-
-
-def test_logarithms_of_counts_take_none_for_one():
-    counts = xr.DataArray([[[0, 10, 100]]], dims=("sae", "kind", "vector"), coords={"sae": ["a"], "kind": ["real"]})
-    np.testing.assert_allclose(latents.decimal_logarithms(counts, "a"), [[0, 1, 2]])
-
-
-def test_latents_with_angles_of_their_own_are_reliable_and_related_to_what_they_follow():
-    angles = np.linspace(20, 90, 30)
-    threshold = xr.DataArray(
-        np.tile(angles, (12, 1)), dims=("prompt", "latent"), attrs={"limit": 180.0},
-        coords={"document": ("prompt", np.arange(12))},
-    )  # fmt: skip
-    threshold[0, -1] = np.nan
-    single = xr.Dataset(
-        {"threshold": threshold, "frequency": ("latent", angles), "cosine": ("latent", -angles),
-         "purity": ("latent", np.tile([0.0, 1.0], 15))}
-    )  # fmt: skip
-    assert float(latents.mean_angles(single)[-1]) == pytest.approx((180 + 11 * 90) / 12)
-    found = latents.relations(single)
-    assert value(found.sel(quantity="split-half reliability over prompts")) == pytest.approx(1)
-    assert value(found.sel(quantity="rank correlation with frequency")) == pytest.approx(1)
-    assert value(found.sel(quantity="rank correlation with cosine")) == pytest.approx(-1)
-    assert abs(value(found.sel(quantity="rank correlation with purity"))) < 0.2
-    assert (found.n == 30).all()
-
-
-def test_half_way_separation_sees_the_shape_of_a_curve_and_not_its_height(two_shapes):
-    heights = xr.DataArray(np.geomspace(0.1, 10, 24), dims="prompt")
-    curves = xr.Dataset({"l2": (two_shapes * heights).assign_coords(kind=["random", "active"])})
-    found = latents.half_way_separation({"trained": curves, "untrained": curves})
-    assert found.value.dims == ("network", "kind") and (found.value == 1).all()
 
 
 # Chapter 6 ------------------------------------------------------------------------------------------------------------

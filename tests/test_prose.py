@@ -1,5 +1,7 @@
 """Numbers and sentences of the pages."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -156,14 +158,36 @@ def test_answer_about_explanations_says_flatter_where_the_interval_lies_below_on
     assert answer.index("0.82") < answer.index("0.81")  # foreign activations before the prompt's own
 
 
-def test_answer_about_latents_names_the_dictionary_and_the_verdicts():
-    class Named:
-        name, explained_variance, l0, is_sae = "topk-32", 0.8, 32.0, True
+def test_answer_on_latents_names_a_verdict_once_where_it_is_the_direction():
+    def claim(name, value, unit, direction, verdict):
+        interval = [value - 1, value + 1]
+        return {
+            "id": name,
+            "value": value,
+            "interval": interval,
+            "unit": unit,
+            "direction": direction,
+            "verdict": verdict,
+        }
 
-    around = estimate([41.0, 42.0, 21.0], [0] * 3, [90] * 3, "degrees", kind=["with 2 more", "real", "random"])
-    along = estimate([51.0, 52.0, 53.0], [0] * 3, [90] * 3, "degrees", kind=["active", "random", "real-other"])
-    answer = prose.latents(Named, around, along, {"(viii)": "holds", "(ix)": "open", "(x)": "fails"})
-    words = ("topk-32", "0.80", "41.0", "42.0", "21.0", "holds", "51.0", "52.0", "53.0", "open", "fails")
-    places = [answer.index(word) for word in words]
-    assert places == sorted(places)
-    assert prose.sae_kind(Named) == ""
+    judged = [
+        claim("(viii)", 4.0, "°", "detected", "holds"),
+        claim("(ix)", 0.5, "", "practically equal", "does not hold"),
+        claim("(x)", 1.0, "°", "undecided", "undecided"),
+    ]
+    sae = SimpleNamespace(name="by hand", explained_variance=0.9, l0=32.4)
+    found = prose.latents(sae, judged).replace("\N{NO-BREAK SPACE}", " ")
+    for words in (
+        "by hand (explained variance 0.90, L0 32)",
+        "4.0 [3.0, 5.0]° (detected: holds)",
+        "(practically equal: does not hold)",
+    ):
+        assert words in found
+    assert "1.0 [0.0, 2.0]° (undecided)" in found
+
+
+def test_encoder_counts_are_extremes_of_one_kind_and_the_median_of_another():
+    counts = xr.DataArray(
+        [[400, 9], [90, 20], [700, 12]], dims=("prompt", "kind"), coords={"kind": ["isotropic", "real"]}
+    )
+    assert prose.encoder_counts(counts) == {"fewest_isotropic": "90", "most_isotropic": "700", "l0_median": "12"}

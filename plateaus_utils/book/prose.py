@@ -1,6 +1,7 @@
 """Estimates -> the numbers and sentences that a chapter's text shows."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import xarray as xr
@@ -8,7 +9,7 @@ from myst_nb import glue as glue_one
 
 from .. import estimates
 from ..plotting import LABELS
-from .verdicts import FORMATS
+from .verdicts import FORMATS, number
 
 
 def words(value: Any) -> str:
@@ -168,23 +169,35 @@ def optima(corner: xr.Dataset, both_sides: xr.Dataset) -> str:
     )
 
 
-def latents(sae: Any, around: xr.Dataset, along: xr.Dataset, verdict: dict[str, str]) -> str:
+def latents(sae: Any, judged: Sequence[dict]) -> str:
     """The answer of chapter 5.
 
     Args:
-        sae: the dictionary of the single experiments.
-        around, along: median threshold angles over [kind] of base, and of direction.
-        verdict: claim -> its verdict.
+        sae: the dictionary that decides.
+        judged: the chapter's claims, see `claims.Judge`.
     """
-    added, real, gaussian = (words(around.sel(kind=kind)) for kind in ("with 2 more", "real", "random"))
-    active, random, other = (words(along.sel(kind=kind)) for kind in ("active", "random", "real-other"))
+    found = {claim["id"]: _answered(claim) for claim in judged}
     return (
-        f"With the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}), the median "
-        f"threshold angle around real activations with two latents added is {added}, against {real} around real and "
-        f"{gaussian} around Gaussian ones (prediction on plateaus: {verdict['(viii)']}). Along active latents it is {active}, "
-        f"along random directions {random}, along real-other ones {other} (prediction on directions: {verdict['(ix)']}; that "
-        f"single latents are the most sensitive: {verdict['(x)']})."
+        f"The dictionary is {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}). The threshold angle "
+        f"around activations with eight more latents exceeds that after a random move of equal length by {found['(viii)']}. "
+        f"Exciting an active latent leaves the plateau before a Gaussian deviation from the mean does in a share of "
+        f"{found['(ix)']} of a prompt's pairs. Along a sum of 128 latents the threshold angle exceeds that along one of them "
+        f"by {found['(x)']}. In brackets: the verdict, and before it whether a difference as the report predicts was found."
     )
+
+
+def _answered(claim: dict) -> str:
+    """Number, direction and verdict of a judged claim."""
+    value = number(claim["value"], *claim["interval"], claim["unit"])
+    direction, verdict = claim["direction"], claim["verdict"]
+    return f"{value} ({verdict if direction == verdict else f'{direction}: {verdict}'})"
+
+
+def encoder_counts(counts: xr.DataArray) -> dict[str, str]:
+    """The extremes of the numbers switched on [prompt, kind] by isotropic vectors, and the median of real activations."""
+    isotropic, real = (counts.sel(kind=kind) for kind in ("isotropic", "real"))
+    extreme = {"fewest_isotropic": isotropic.min(), "most_isotropic": isotropic.max(), "l0_median": real.median()}
+    return {name: f"{float(count):.0f}" for name, count in extreme.items()}
 
 
 def sae_kind(sae: Any) -> str:

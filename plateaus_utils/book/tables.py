@@ -93,6 +93,7 @@ def dictionary_table(dictionaries: Sequence["Dictionary"]) -> Table:
             "L0": f"{dictionary.l0:.1f}",
             "explained variance": f"{dictionary.explained_variance:.3f}",
             "never active here": f"{len(dictionary.dead) / len(dictionary.frequency):.0%}",
+            **{f"L0 from {band} latents": f"{share:.0%}" for band, share in dictionary.share_of_l0.items()},
             "card: explained variance": "" if card.explained_variance is None else f"{card.explained_variance:.3f}",
             "card: cross-entropy recovered": "" if recovered is None else f"{recovered:.3f}",
         }
