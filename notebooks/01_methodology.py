@@ -26,8 +26,9 @@ import numpy as np
 import torch
 from myst_nb import glue
 
-from plateaus_utils import arguments, directions, effects, experiments, kinds, patching, paths, plotting, sensitivity
+from plateaus_utils import arguments, directions, effects, experiments, patching, paths, plotting, quantities
 from plateaus_utils.book import tables
+from plateaus_utils.findings import methodology as findings
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -38,7 +39,7 @@ layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
 prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
-n_prompts: int = 300  # base prompts, one a document as long as documents last
+n_prompts: int = 120  # base prompts
 n_others: int = 20000  # activations for targets and for the Gaussian
 shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
 device: str = "auto"  # auto, cpu, cuda or mps
@@ -48,7 +49,7 @@ dtype: str = "float32"  # floating-point type of the model
 # ## Model and prompts
 #
 # `prepare` loads the model, cuts the corpus into sequences of equal length, and collects the residual stream at the hook
-# for each. Bases are perturbed, others give the targets; the targets of a base come from other documents than its own.
+# for each. Bases (perturbed) and others (targets) come from different documents.
 
 # %%
 arguments.check_injected(In)
@@ -57,7 +58,8 @@ setting = experiments.prepare(
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
 lm = setting.model
-print(f"{lm.description}\n{lm.n_layers} blocks, d_model {lm.d_model}, {lm.normalization}; weight processing: {lm.processing}")
+print(lm.description)
+print(f"{lm.n_layers} blocks, d_model {lm.d_model}, {lm.normalization}; weight processing: {lm.processing}")
 
 # %% tags=["remove-cell"]
 glue("model_description", lm.description, display=False)
@@ -76,7 +78,7 @@ glue("one_sentence",
 
 # %% [markdown]
 # The {glue:text}`n_bases` bases come from {glue:text}`n_documents` documents, the {glue:text}`n_others_used` other
-# activations from the rest of all documents. No sequence crosses a document or occurs twice. Unless the parameter says so, no
+# activations from the remaining ones. No sequence crosses a document or occurs twice. Unless the parameter says so, no
 # beginning-of-sequence token is added, as in the report {cite:p}`heimersheim2024plateaus`. A few bases, chosen at random:
 
 # %%
@@ -102,13 +104,12 @@ for tokens in setting.bases.tokens[:6]:
 
 # %% mystnb={"figure": {"caption": "Eigenvalues of the covariance of real activations (left), and the share of variance that the leading ones carry together (right).", "name": "fig-spectrum"}}
 fig = plotting.spectrum(setting.gaussian)
-plotting.show(fig, "Two line plots: eigenvalues against rank on logarithmic axes, and the cumulative share of variance.")
+plotting.show(
+    fig, "Two line plots: eigenvalues against rank on logarithmic axes, and the cumulative share of variance.")
 
 # %% tags=["remove-cell"]
 real = setting.other_activations
 mean = setting.gaussian.mean.float()
-sampled = experiments.base_points(setting, "random")
-naive = experiments.base_points(setting, "naive")
 glue("participation", f"{setting.gaussian.participation_ratio:.0f}", display=False)
 glue("d_model", lm.d_model, display=False)
 glue("first_share", f"{float(setting.gaussian.eigenvalues[0] / setting.gaussian.eigenvalues.sum()):.0%}", display=False)
@@ -124,10 +125,10 @@ glue("hidden_mean", f"{float(real.mean(-1).abs().max()):.1e}", display=False)
 # {glue:text}`hidden_mean`.
 
 # %% mystnb={"figure": {"caption": "Norms (left) and distances to the mean of real activations (right), for real activations, Gaussian samples with their mean and covariance, and isotropic vectors with the norms of the bases.", "name": "fig-norms"}}
-samples = {"real": real, "random": setting.gaussian.sample(5000, torch.Generator().manual_seed(seed)), "naive": naive}
-fig = plotting.histogram_panels({"norm": {k: v.norm(dim=-1).numpy() for k, v in samples.items()},
-                                 "distance to the mean": {k: (v - mean).norm(dim=-1).numpy() for k, v in samples.items()}})
-plotting.show(fig, "Two panels of outlined histograms, of norms and of distances to the mean, for real, random and naive activations.")
+lengths = findings.activation_lengths(setting)  # [kind, vector]
+fig = plotting.histogram_panels(lengths.norm, lengths.distance, by="kind")
+plotting.show(
+    fig, "Outlined histograms of norms and of distances to the mean, for real, random and naive activations.")
 
 # %% [markdown]
 # ## Directions
@@ -139,7 +140,7 @@ plotting.show(fig, "Two panels of outlined histograms, of norms and of distances
 
 # %%
 draws = setting.draws(2)
-for kind in kinds.MAIN_DIRECTIONS:
+for kind in ("random", "real-other", "naive", "random mixture", "real mixture"):
     vectors = directions.directions(kind, setting.base_activations, draws)
     cosine = torch.cosine_similarity(vectors, setting.base_activations[:, None], dim=-1)
     print(f"{kind:>15}: median cosine with the base {cosine.quantile(0.5):+z.2f}")
@@ -159,7 +160,8 @@ for kind in kinds.MAIN_DIRECTIONS:
 
 # %% mystnb={"figure": {"caption": "The two kinds of path in the plane of the base and a direction. The sphere path keeps the norm and ends at the antipode; the straight path adds a growing multiple of the direction.", "name": "fig-paths"}}
 fig = plotting.path_sketch()
-plotting.show(fig, "A half circle from b to minus b with marks at 30, 60 and 90 degrees, and a straight line leaving b.")
+plotting.show(
+    fig, "A half circle from b to minus b with marks at 30, 60 and 90 degrees, and a straight line leaving b.")
 
 # %%
 base, direction = setting.base_activations[0], directions.directions("random", setting.base_activations, draws)[0, 0]
@@ -200,18 +202,18 @@ print({name: f"{float(values.abs().max()):.1e}" for name, values in floor.items(
 # %%
 example = int(np.random.default_rng(seed).integers(setting.n_prompts))
 angles = torch.linspace(0, 180, 73)
-base, direction = setting.base_activations[example], directions.directions("random", setting.base_activations, draws)[example, 0]
+base = setting.base_activations[example]
+direction = directions.directions("random", setting.base_activations, draws)[example, 0]
 suffix = patching.Suffix(lm, setting.bases.tokens[example:example + 1], setting.hook_name)
 path = paths.sphere(base, direction, angles)[None]
-kl = effects.measure(suffix, path)["kl"][0].numpy()
-threshold = float(sensitivity.first_crossing(angles.numpy(), kl, sensitivity.KL_THRESHOLD))
+kl = findings.curve(angles, effects.measure(suffix, path)["kl"][0])
+threshold = float(quantities.crossing(kl))
 
 # %% mystnb={"figure": {"caption": "One prompt, chosen at random, and one random direction in sphere mode: KL divergence (top) and the probabilities of all tokens that are the most probable one somewhere on the path (bottom). Dotted: the threshold of 0.5 nats. Dashed: the threshold size.", "name": "fig-one-curve"}}
 with torch.no_grad():
     probabilities = torch.cat([suffix(part).logits[0].softmax(-1) for part in path.split(24, 1)])
-leading = probabilities.argmax(-1).bincount().topk(min(8, len(probabilities.argmax(-1).unique()))).indices
-tokens = {lm.tokenizer.decode([int(t)]): probabilities[:, t].numpy() for t in leading}
-fig = plotting.token_curve(angles.numpy(), kl, tokens, threshold, sensitivity.KL_THRESHOLD, "degrees")
+tokens = findings.leading_tokens(probabilities, angles.numpy(), lm.tokenizer)
+fig = plotting.token_curve(kl, tokens, threshold)
 plotting.show(fig, "KL divergence against angle, and below it the probabilities of the leading tokens.")
 
 # %% tags=["remove-cell"]

@@ -23,9 +23,10 @@
 # %%
 import numpy as np
 
-from plateaus_utils import arguments, claims, estimates, experiments, findings, plotting, quantities, sensitivity
+from plateaus_utils import arguments, claims, estimates, experiments, plotting, quantities, sensitivity
 from plateaus_utils.book import prose, tables, verdicts
 from plateaus_utils.experiments import plateaus
+from plateaus_utils.findings import plateaus as findings
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -62,8 +63,9 @@ print(setting.description, corpus, sep=", ")
 planes = plateaus.activation_plane(setting)
 
 # %% mystnb={"figure": {"caption": "KL divergence to the nearest of three runs, over the plane through three real activations in the prompt of A; one plane, the first of those drawn at random. Left: as a surface, black lines mark the activations. Right: as a map in orthonormal coordinates of the plane, with the contour of 0.5 nats in white.", "name": "fig-plane"}}
-fig = plotting.plane(planes.kl[0], planes.corner_xy[0].values)
-plotting.show(fig, "A surface and a contour map of KL divergence over a plane, with three marked activations A, B and C.")
+fig = plotting.plane(planes.isel(prompt=0))
+plotting.show(
+    fig, "A surface and a contour map of KL divergence over a plane, with three marked activations A, B and C.")
 
 # %% tags=["remove-cell"]
 prose.glue(plane_flat=prose.percent(findings.flat_share(planes)), n_planes=planes.sizes["prompt"])
@@ -86,11 +88,13 @@ own, own_straight = sphere.sel(pairing="targets"), straight.sel(pairing="targets
 
 # %% mystnb={"figure": {"caption": "Sphere mode: KL divergence, L2 distance at the last block and cosine of the normalized stream against the angle, from real, Gaussian and isotropic bases towards the same Gaussian targets. Median and quartiles over prompts.", "name": "fig-sphere"}}
 fig = plotting.curve_panels(own, "base", ["kl", "l2", "cosine_normalized"])
-plotting.show(fig, "Three panels of curves against angle: KL, L2 and cosine, each with bands for real, random and naive bases.")
+plotting.show(
+    fig, "Three panels of curves against angle: KL, L2 and cosine, each with bands for real, random and naive bases.")
 
 # %% mystnb={"figure": {"caption": "Straight mode: the same against the distance in units of the base's norm.", "name": "fig-straight"}}
 fig = plotting.curve_panels(own_straight, "base", ["kl", "l2", "cosine_normalized"])
-plotting.show(fig, "Three panels of curves against distance: KL, L2 and cosine, each with bands for real, random and naive bases.")
+plotting.show(
+    fig, "Three panels against distance: KL, L2 and cosine, each with bands for real, random and naive bases.")
 
 # %% [markdown]
 # On the sphere all paths from one base end at its antipode, so differences beyond about 120° say little. The base matters in
@@ -172,7 +176,7 @@ capped = lengths.fillna(lengths.limit)
 tables.columns({"median (steps)": estimates.median(lengths), "censored": estimates.censored(lengths)})
 
 # %% mystnb={"figure": {"caption": "Steps of 0.5 activation units until the last block's output has moved half the median distance between outputs of unrelated prompts, from real and from Gaussian bases; lengths beyond the limit count as the limit.", "name": "fig-lengths"}}
-fig = plotting.histogram_panels({"plateau length (steps)": quantities.members(capped, "base")}, bins=25)
+fig = plotting.histogram_panels(capped, by="base", bins=25)
 plotting.show(fig, "Histograms of plateau lengths in absolute steps, from real and from Gaussian bases.")
 
 # %% [markdown]

@@ -22,23 +22,11 @@
 
 # %%
 import numpy as np
-from myst_nb import glue
 
-from plateaus_utils import (
-    arguments,
-    claims,
-    estimates,
-    experiments,
-    findings,
-    kinds,
-    plotting,
-    quantities,
-    sensitivity,
-    statistics,
-)
-from plateaus_utils.book import tables, verdicts
+from plateaus_utils import arguments, claims, estimates, experiments, kinds, plotting, quantities, statistics
+from plateaus_utils.book import prose, tables, verdicts
 from plateaus_utils.experiments import plateaus, sensitive
-from plateaus_utils.statistics import bootstrap
+from plateaus_utils.findings import sensitive as findings
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -61,7 +49,6 @@ setting = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
-documents = setting.documents
 judge = claims.Judge(model, setting.folder, setting.made_by)
 print(setting.description, corpus, sep=", ")
 
@@ -100,13 +87,15 @@ plotting.show(fig, "Two panels against angle: reverse KL divergence, and share o
 angles = sensitive.direction_thresholds(setting, "sphere")
 distances = sensitive.direction_thresholds(setting, "straight")
 main_kinds = list(kinds.MAIN_DIRECTIONS)
+main_angles = angles.threshold.sel(kind=main_kinds)
 
 # %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and the real-other angle minus that of other kinds in the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner).", "name": "fig-kinds-thresholds"}}
-fig = plotting.paired_thresholds(angles.threshold.sel(kind=main_kinds), "kind", "real-other")
-plotting.show(fig, "Histograms of threshold angles for five kinds of direction, and paired differences from real-other.")
+fig = plotting.paired_thresholds(main_angles, "kind", "real-other")
+plotting.show(
+    fig, "Histograms of threshold angles for five kinds of direction, and paired differences from real-other.")
 
 # %%
-tables.comparison(angles.threshold.sel(kind=main_kinds), "kind", "real-other")
+tables.comparison(main_angles, "kind", "real-other")
 
 # %%
 tables.comparison(distances.threshold, "kind", "real-other")
@@ -124,16 +113,11 @@ tables.comparison(distances.threshold, "kind", "real-other")
 # %%
 few = setting.first(min(40, n_prompts))
 many = sensitive.many_directions(few)
-within = {(row, column): bootstrap(statistics.within_prompt_auroc, many.threshold.sel(kind=column).values,
-                                   many.threshold.sel(kind=row).values, documents=few.documents, two_way=True, n_boot=1000)
-          for row in main_kinds for column in main_kinds if row != column}
-tables.matrix_table(within)
+within = estimates.pairwise(estimates.within_auroc, many.threshold, "kind", n_boot=1000)
+tables.pairs(within)
 
 # %%
-pooled = {(row, column): bootstrap(statistics.auroc, many.threshold.sel(kind=column).values, many.threshold.sel(kind=row).values,
-                                   documents=few.documents, two_way=True, n_boot=400)
-          for row, column in within}
-tables.matrix_table(pooled)
+tables.pairs(estimates.pairwise(estimates.auroc, many.threshold, "kind", two_way=True, n_boot=400))
 
 # %% [markdown]
 # ## Which classifier is best?
@@ -143,24 +127,8 @@ tables.matrix_table(pooled)
 # judged on documents that it has not seen.
 
 # %%
-grid = sphere.path_size.values
-two = {kind: sphere.kl.sel(kind=kind).values for kind in ("random", "real-other")}
-scores = {
-    "angle at KL 0.5": {k: sensitivity.first_crossing(grid, v, sensitivity.KL_THRESHOLD) for k, v in two.items()},
-    "steepest step": {k: sensitivity.steepest(grid, v) for k, v in two.items()},
-    "area up to 90°": {k: -sensitivity.area(grid, v, 90) for k, v in two.items()},
-    "10–90 % rise": {k: sensitivity.rise(grid, v, 90) for k, v in two.items()},
-}
-log_kl = {k: np.log(np.maximum(v[..., 1:], 1e-9)) for k, v in two.items()}
-held_out = statistics.held_out_scores(log_kl["random"], log_kl["real-other"], documents)
-scores["whole curve, held out"] = dict(zip(("random", "real-other"), held_out, strict=True))
-
-# %%
-classifiers = {name: bootstrap(statistics.auroc, score["random"], score["real-other"], documents=documents, n_boot=1000)
-               for name, score in scores.items()}
-gain = bootstrap(lambda a, b, c, d: statistics.auroc(a, b) - statistics.auroc(c, d), *held_out,
-                 *scores["angle at KL 0.5"].values(), documents=documents, n_boot=1000)
-tables.interval_table({**classifiers, "whole curve minus angle at KL 0.5": gain}, "AUROC, random against real-other")
+scores = findings.classifier_scores(sphere.kl)  # [classifier, kind, prompt, direction]
+tables.columns({"AUROC, random against real-other": findings.classifier_aurocs(scores)})
 
 # %% [markdown]
 # The threshold's own choice matters too. The same AUROC for thresholds from 0.01 to 5 nats:
@@ -181,13 +149,13 @@ plotting.show(fig, "AUROC against KL threshold for four kinds of direction.")
 # **What the directions contain.** Their cosine with the base, and how near the path comes to any real activation:
 
 # %%
-cosines = sensitive.cosines_with_base(setting)
-tables.interval_table({str(kind): bootstrap(np.median, cosines.sel(kind=kind).values, documents=documents) for kind in cosines.kind.values},
-                      "median cosine with the base")
+cosines = findings.cosines_with_base(setting)
+tables.columns({"median cosine with the base": estimates.median(cosines)})
 
 # %% mystnb={"figure": {"caption": "Distance from points of the path to the nearest other real activation, in norms of the base, in straight mode (left) and sphere mode (right). Median and quartiles over prompts, one direction each.", "name": "fig-nearest"}}
-fig = plotting.nearest_panels({mode: sensitive.nearest_real(setting, mode) for mode in ("straight", "sphere")})
-plotting.show(fig, "Distance to the nearest real activation along straight and sphere paths for five kinds of direction.")
+fig = plotting.nearest_panels(*findings.nearest_real(setting))
+plotting.show(
+    fig, "Distance to the nearest real activation along straight and sphere paths for five kinds of direction.")
 
 # %% [markdown]
 # **Paths cut short.** The angle between a base and its real-other targets has the median {glue:text}`arrival_median`. If arrival were
@@ -201,13 +169,12 @@ plotting.show(fig, "Distance to the nearest real activation along straight and s
 # deviations from the mean, $t - \mu$, and for $\mu$ itself.
 
 # %%
-axes = list(kinds.measured("sphere"))
-parts = statistics.even_odd(angles.threshold, axes, documents)
-tables.parts_table(parts)
+even, odd = findings.even_parts(angles.threshold), findings.odd_parts(angles.threshold)
+tables.columns({"even part (°)": even, "odd part (°)": odd}, ".1f")
 
 # %% [markdown]
 # The difference of the even parts, random minus real-other, is {glue:text}`even_gain`: the part of the effect that belongs to
-# the axis. The odd parts are {glue:text}`odd_real` for real-other, {glue:text}`odd_random` for random and {glue:text}`odd_mean` for the
+# the axis. The odd parts are {glue:text}`odd_real_other` for real-other, {glue:text}`odd_random` for random and {glue:text}`odd_towards_mean` for the
 # mean: the part that belongs to the side on which the target lies. With the mean removed from the targets, random minus real
 # deviations differ by {glue:text}`deviation_gain`.
 #
@@ -217,20 +184,17 @@ tables.parts_table(parts)
 # the steepness of the output's relative distance (straight line: 1):
 
 # %%
-same, has_same = sensitive.same_token_pairs(setting)
 other = plateaus.pair_paths(setting, "pairs_0")
-slopes = findings.slopes({"same token": same, "other token": other})  # [prompt, last_token]
-last_tokens = setting.others.tokens[setting.draws(1, "pairs").real_index[:, 0], -1].numpy()
-different = last_tokens != setting.bases.tokens[:, -1].numpy()
+compared = findings.same_token_slopes(setting, other)  # [prompt, last_token]
 
 # %%
-both = has_same & different
-compared = slopes.isel(prompt=both)
-same_difference = estimates.versus(statistics.difference_of_medians, compared, "last_token", "same token", "other token")
-print(f"{both.sum()} prompts with both; median slope, same minus other token: {estimates.text(same_difference)}")
+same_difference = estimates.versus(
+    statistics.difference_of_medians, compared, "last_token", "same token", "other token")
+print(f"{compared.sizes['prompt']} prompts with both; "
+      f"median slope, same minus other token: {estimates.text(same_difference)}")
 
 # %% mystnb={"figure": {"caption": "Maximal slope of the output's relative distance on straight paths from a base to an activation of the same last token and to one of another; a straight line has slope one.", "name": "fig-same-token"}}
-fig = plotting.histogram_panels({"maximal slope": quantities.members(compared, "last_token")}, bins=30)
+fig = plotting.histogram_panels(compared, by="last_token", bins=30)
 plotting.show(fig, "Histograms of maximal slopes towards activations of the same and of other last tokens.")
 
 # %% [markdown]
@@ -243,7 +207,7 @@ walks = sensitive.walks_to_targets(setting)
 steep = findings.steepest_steps(walks)  # [prompt, kind]
 
 # %% mystnb={"figure": {"caption": "Where on the way from the base to its target the output changes fastest, in percent of the way, by L2 at the last block (left) and KL divergence (right), for real and Gaussian targets.", "name": "fig-steepest"}}
-fig = plotting.histogram_panels({f"steepest step of {effect.upper()} (% of the way)": quantities.members(steep[effect], "kind") for effect in steep}, bins=26)
+fig = plotting.histogram_panels(steep.l2, steep.kl, by="kind", bins=26)
 plotting.show(fig, "Histograms of the position of the steepest step for real and Gaussian targets.")
 
 # %% [markdown]
@@ -288,40 +252,27 @@ judge("(iv)", auroc=estimates.auroc(many.threshold, "kind", "random", "real-othe
 verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
-over = {"documents": documents}
-median = {kind: bootstrap(statistics.censored_median, angles.threshold.sel(kind=kind).values, **over) for kind in main_kinds}
-earlier_word = "sooner than" if separation.low > 0.5 else "later than" if separation.high < 0.5 else "not distinguishably sooner than"
-mixtures = within["real mixture", "random mixture"]
-mixture_word = "still sooner" if mixtures.low > 0.5 else "later" if mixtures.high < 0.5 else "not distinguishable"
-glue("studied", setting.description, display=False)
-glue("answer", f"The median threshold angle is {median['real-other']:.1f}° for real-other and {median['random']:.1f}° for random "
-     "directions; within a prompt a random direction "
-     f"has the larger angle with probability {estimates.text(separation)} (95 % interval, {len(few.bases)} prompts). By this measure real-other "
-     f"directions matter {earlier_word} random ones. Between mixtures, which contain no base and arrive nowhere, that probability is "
-     f"{mixtures:.2f}: real mixtures are {mixture_word}.", display=False)
-flip = {k: sphere.top_changed.sel(kind=k).mean(("prompt", "direction")).interp(path_size=min(median[k].value, 180.0)) for k in ("real-other", "random")}
-glue("flip_at_threshold", f"{float(flip['real-other']):.0%}", display=False)
-glue("flip_at_threshold_random", f"{float(flip['random']):.0%}", display=False)
+arrival = findings.arrival_angles(setting)
+cut = findings.cut_short(main_angles, arrival)
+reached, flipped = 1 - estimates.censored(cut), findings.flipped_at_threshold(sphere, main_angles)
+prose.glue(
+    **prose.sample(setting, sphere.sizes["direction"]),
+    answer=prose.sensitive(estimates.median(main_angles), within),
+    many_used=f"{many.sizes['direction']} of each on {few.n_prompts} prompts",
+    flip_at_threshold=prose.percent(flipped.sel(kind="real-other")),
+    flip_at_threshold_random=prose.percent(flipped.sel(kind="random")))
 
 # %% tags=["remove-cell"]
-half = sensitive.arrival_angles(setting) / 2
-difference = statistics.median_difference
-cut = {k: np.where(angles.threshold.sel(kind=k).values < half, angles.threshold.sel(kind=k).values, np.nan) for k in ("random", "real-other")}
-glue("arrival_median", f"{2 * np.median(half):.0f}°", display=False)
-glue("cut_auroc", f"{bootstrap(statistics.auroc, cut['random'], cut['real-other'], **over, n_boot=1000):.2f}", display=False)
-glue("uncut_auroc", f"{bootstrap(statistics.auroc, angles.threshold.sel(kind='random').values, angles.threshold.sel(kind='real-other').values, **over, n_boot=1000):.2f}", display=False)
-glue("cut_share", f"{np.isfinite(cut['real-other']).mean():.0%}", display=False)
-glue("cut_share_random", f"{np.isfinite(cut['random']).mean():.0%}", display=False)
-ways = {kind: statistics.both_ways(angles.threshold, kind) for kind in axes}
-glue("even_gain", f"{bootstrap(lambda a, b, c, d: statistics.even(a, b) - statistics.even(c, d), *ways['random'], *ways['real-other'], **over):.1f}°", display=False)
-for kind, key in (("real-other", "odd_real"), ("random", "odd_random"), ("towards mean", "odd_mean")):
-    glue(key, f"{parts[kind][1]:.1f}°", display=False)
-glue("deviation_gain", f"{bootstrap(difference, ways['random deviation'][0], ways['real deviation'][0], **over):.1f}°", display=False)
-glue("n_prompts_used", setting.n_prompts, display=False)
-glue("n_documents_used", len(np.unique(documents)), display=False)
-glue("n_directions_used", sphere.sizes["direction"], display=False)
-glue("many_used", f"{many.sizes['direction']} of each on {len(few.bases)} prompts", display=False)
-glue("within_auroc", estimates.text(separation), display=False)
+prose.glue(
+    arrival_median=f"{float(arrival.median()):.0f}°",
+    cut_auroc=estimates.auroc(cut, "kind", "random", "real-other", n_boot=1000),
+    uncut_auroc=estimates.auroc(main_angles, "kind", "random", "real-other", n_boot=1000),
+    cut_share=prose.percent(reached.sel(kind="real-other")), cut_share_random=prose.percent(reached.sel(kind="random")))
+
+# %% tags=["remove-cell"]
+prose.glue(
+    even_gain=findings.even_gain(angles.threshold, "random", "real-other"), odd=odd,
+    deviation_gain=estimates.difference(angles.threshold, "kind", "random deviation", "real deviation"))
 
 # %% [markdown]
 # ## What this page does not show

@@ -21,13 +21,10 @@
 # | sample | {glue:text}`n_sections` prompts, one section of each sort for every prompt |
 
 # %%
-import numpy as np
-from myst_nb import glue
-
-from plateaus_utils import arguments, claims, estimates, experiments, findings, plotting, statistics
-from plateaus_utils.book import tables, verdicts
+from plateaus_utils import arguments, claims, estimates, experiments, plotting
+from plateaus_utils.book import prose, tables, verdicts
 from plateaus_utils.experiments import optima
-from plateaus_utils.statistics import bootstrap
+from plateaus_utils.findings import optima as findings
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -50,7 +47,6 @@ setting = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
-documents = setting.documents
 judge = claims.Judge(model, setting.folder, setting.made_by)
 print(setting.description, corpus, sep=", ")
 
@@ -63,7 +59,8 @@ print(setting.description, corpus, sep=", ")
 # prompts are the first ones of the random order, not chosen.
 
 # %%
-fine = optima.triangle_sections(setting, "triangles_fine", optima.N_FINE, optima.FINE_RESOLUTION, optima.FINE_TOLERANCE)
+fine = optima.triangle_sections(
+    setting, "triangles_fine", optima.N_FINE, optima.FINE_RESOLUTION, optima.FINE_TOLERANCE)
 
 # %% mystnb={"figure": {"caption": "Threshold angle over triangles of directions, for three prompts in random order. Upper row: three Gaussian targets. Lower row: a real activation at the top, the same two Gaussian targets below. One colour scale; darker directions matter sooner; the ring marks the lowest point.", "name": "fig-triangles"}}
 fig = plotting.triangles(fine, n_columns=3)
@@ -78,18 +75,15 @@ plotting.show(fig, "Two rows of three triangular maps, coloured by threshold ang
 # %%
 sections = optima.triangle_sections(setting, "triangles", n_prompts)
 corners = findings.corners(sections)
-shares = {(what, str(section)): statistics.proportion(corners[what].sel(section=section).values)
-          for what in ("local", "global") for section in corners.section.values}
-tables.interval_table({f"{what} minimum, {section} corner": share for (what, section), share in shares.items()}, "share of sections [95 %]")
+corner_is_lowest = estimates.proportion(findings.minima(corners))
+tables.columns({"share of sections [95 %]": corner_is_lowest})
 
 # %% mystnb={"figure": {"caption": "By how many degrees the lowest neighbour on the grid exceeds the corner: positive if the corner is a local minimum. One value for each section; censored sections left out.", "name": "fig-margins"}}
-fig = plotting.histogram_panels({"margin of the corner (degrees)": {str(s): np.clip(m[np.isfinite(m)], -60, 60) for s in corners.section.values
-                                                                    for m in [corners.margin.sel(section=s).values]}})
+fig = plotting.histogram_panels(findings.shown_margins(corners), by="section")
 plotting.show(fig, "Histogram of the margins of real-other and random corners.")
 
 # %%
-margins = {str(s): bootstrap(np.median, corners.margin.sel(section=s).values, documents=documents) for s in corners.section.values}
-tables.interval_table({f"{section} corner": margin for section, margin in margins.items()}, "median margin (degrees)", ".1f")
+tables.columns({"median margin of the corner (degrees)": estimates.median(corners.margin)}, ".1f")
 
 # %% [markdown]
 # A random corner is an extreme point of its triangle as well, and mixing it with another Gaussian target changes the direction in the
@@ -106,13 +100,14 @@ tables.interval_table({f"{section} corner": margin for section, margin in margin
 
 # %%
 lines = optima.lines_past_corners(setting)
-both_sides = optima.two_sided(lines).assign_coords(document=lines.document)
-two_sided = {str(s): statistics.proportion(both_sides.sel(section=s).values) for s in both_sides.section.values}
-tables.interval_table({f"{section} corner": share for section, share in two_sided.items()}, "lower than both sides of both lines [95 %]")
+both_sides = findings.two_sided(lines)
+on_both_sides = estimates.proportion(both_sides)
+tables.columns({"lower than both sides of both lines [95 %]": on_both_sides})
 
 # %% mystnb={"figure": {"caption": "Threshold angle along lines past a corner, minus its value at the corner, against the weight of the other target: negative weights lie outside the triangle. Median and quartiles over prompts and two lines each.", "name": "fig-lines"}}
 fig = plotting.lines_past(lines)
-plotting.show(fig, "Difference of the threshold angle from the corner against the weight of the other target, for two sorts of corner.")
+plotting.show(
+    fig, "Threshold angle minus the corner's against the weight of the other target, for two sorts of corner.")
 
 # %% [markdown]
 # ## Do the map's resolution and the angle's precision decide?
@@ -122,9 +117,11 @@ plotting.show(fig, "Difference of the threshold angle from the corner against th
 # separate the effect of precision from that of resolution: with a finer grid a corner's neighbours lie closer.
 
 # %%
-coarse = sections.isel(prompt=slice(0, fine.sizes["prompt"]))
-maps = {"as above": coarse, "finer angles": optima.on_coarse_grid(fine), "finer angles and map": fine}
-tables.agreement({name: optima.corner_statistics(sections_) for name, sections_ in maps.items()})
+by_map = findings.minima_by_map(sections, fine)  # [prompt, what, map]
+tables.matrix(estimates.proportion(by_map), spec=".0%")
+
+# %%
+tables.matrix(findings.agreement(by_map), heading="{}: agrees with the first map")
 
 # %% [markdown]
 # ## Claims
@@ -139,26 +136,17 @@ judge("C8", local=local.sel(section="real-other"), local_random=local.sel(sectio
 verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
-first, second, third = optima.corner_indices(sections.weight.values)
-random_corners = sections.threshold.sel(section="random").values[:, [first, second, third]]
-lowest = np.nan_to_num(random_corners, nan=np.inf).argmin(1)
-thirds = [statistics.proportion(lowest == i) for i in range(3)]
+lowest = estimates.proportion(findings.lowest_corner(sections))
+prose.glue(
+    **prose.sample(setting), answer=prose.optima(corner_is_lowest, on_both_sides),
+    first_lowest=prose.percent(lowest.sel(corner="first")), second_lowest=prose.percent(lowest.sel(corner="second")),
+    third_lowest=prose.percent(lowest.sel(corner="third")))
 
 # %% tags=["remove-cell"]
-glue("studied", setting.description, display=False)
-glue("answer", f"The real-other corner is a strict local minimum in {shares['local', 'real-other']:.2f} of {len(corners.prompt)} triangles, a random "
-     f"corner in {shares['local', 'random']:.2f} (95 % intervals). Compared with both sides of two lines that run past it, the real-other direction is "
-     f"lower in {two_sided['real-other']:.2f}, a random one in {two_sided['random']:.2f} of the cases.", display=False)
-glue("n_sections", len(corners.prompt), display=False)
-glue("n_fine", fine.sizes["prompt"], display=False)
-glue("resolution", optima.RESOLUTION, display=False)
-glue("fine_resolution", optima.FINE_RESOLUTION, display=False)
-glue("tolerance", optima.TOLERANCE, display=False)
-glue("fine_tolerance", optima.FINE_TOLERANCE, display=False)
-for name, share in zip(("first", "second", "third"), thirds, strict=True):
-    glue(f"{name}_lowest", f"{share:.0%}", display=False)
-glue("local_real", f"{shares['local', 'real-other']:.0%}", display=False)
-glue("local_random", f"{shares['local', 'random']:.0%}", display=False)
+prose.glue(
+    n_sections=sections.sizes["prompt"], n_fine=fine.sizes["prompt"], d_model=setting.model.d_model,
+    resolution=optima.RESOLUTION, fine_resolution=optima.FINE_RESOLUTION,
+    tolerance=optima.TOLERANCE, fine_tolerance=optima.FINE_TOLERANCE)
 
 # %% [markdown]
 # ## What this page does not show
@@ -168,9 +156,6 @@ glue("local_random", f"{shares['local', 'random']:.0%}", display=False)
 # it needs features.
 #
 # ## Versions
-
-# %% tags=["remove-cell"]
-glue("d_model", setting.model.d_model, display=False)
 
 # %%
 tables.provenance(setting.provenance)

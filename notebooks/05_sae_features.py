@@ -28,13 +28,11 @@
 
 # %%
 import numpy as np
-import xarray as xr
-from myst_nb import glue
 
-from plateaus_utils import arguments, claims, estimates, experiments, findings, kinds, plotting, sensitivity, statistics
-from plateaus_utils.book import tables, verdicts
-from plateaus_utils.experiments import latents, optima, sensitive
-from plateaus_utils.statistics import bootstrap
+from plateaus_utils import arguments, claims, estimates, experiments, kinds, plotting, statistics
+from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.experiments import latents, sensitive
+from plateaus_utils.findings import latents as findings
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -60,7 +58,6 @@ setting = experiments.prepare(
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
 few = setting.first(min(n_few, n_prompts))
-over, over_few = {"documents": setting.documents}, {"documents": few.documents}
 dictionaries = latents.dictionaries(setting, saes)
 sae = latents.main_dictionary(dictionaries)
 no_sae = None if sae.is_sae else "no SAE is known for this model and layer"
@@ -82,21 +79,19 @@ tables.dictionary_table(dictionaries)
 sizes = {mode: sensitive.direction_thresholds(setting, mode).threshold for mode in ("sphere", "straight")}
 along = {mode: latents.latent_thresholds(setting, sae, mode) for mode in ("sphere", "straight")}
 main = list(kinds.MAIN_DIRECTIONS)
-merged = {mode: {kind: sizes[mode].sel(kind=kind).values for kind in main}
-          | {str(kind): along[mode].sel(kind=kind).values for kind in along[mode].kind.values} for mode in along}
+angle = findings.latent_sizes(sizes["sphere"], along["sphere"], main)
+distance = findings.latent_sizes(sizes["straight"], along["straight"], main)
 
 # %% mystnb={"figure": {"caption": "Threshold sizes along single SAE latents and along other kinds of direction, in sphere mode (left, degrees) and straight mode (right, norms of the base): medians with 95 percent intervals over documents.", "name": "fig-latents"}}
-medians = {mode: {kind: bootstrap(statistics.censored_median, values, **over) for kind, values in kinds.items()}
-           for mode, kinds in merged.items()}
-fig = plotting.dots({"threshold angle (degrees)": medians["sphere"], "threshold α (norms of b)": medians["straight"]})
+angle_median, distance_median = estimates.median(angle), estimates.median(distance)
+fig = plotting.dots({"threshold angle (degrees)": angle_median, "threshold α (norms of b)": distance_median})
 plotting.show(fig, "Medians and intervals of threshold sizes by kind of direction, two panels.")
 
 # %%
-angle = findings.latent_sizes(sizes["sphere"], along["sphere"], main)
 tables.comparison(angle, "kind", "real-other")
 
 # %%
-tables.comparison(findings.latent_sizes(sizes["straight"], along["straight"], main), "kind", "real-other")
+tables.comparison(distance, "kind", "real-other")
 
 # %% [markdown]
 # *difference* is real-other minus the row's kind, paired within prompts; *AUROC* the probability that the real-other size is the larger
@@ -116,9 +111,7 @@ fig = plotting.interval_curve(by_number, "k", "threshold angle (degrees)")
 plotting.show(fig, "Threshold angle against the number of latents in the sum, for three kinds of sum.")
 
 # %%
-limits = {mode: {str(kind): bootstrap(statistics.censored_median, values.sel(kind=kind).values, **over_few)
-                 for kind in values.kind.values if kind.endswith(("/1", "/128", "/all"))} for mode, values in spread.items()}
-tables.sizes_table(limits)
+tables.columns({mode: findings.ends_of_sums(found) for mode, found in spread.items()})
 
 # %% [markdown]
 # "/all" is the limit: for plain sums the mean decoder row, for random signs all alive latents at once.
@@ -131,15 +124,16 @@ tables.sizes_table(limits)
 
 # %%
 around = {mode: latents.base_thresholds(few, sae, mode) for mode in ("sphere", "straight", "absolute")}
-base_medians = {mode: {str(kind): bootstrap(statistics.censored_median, values.sel(kind=kind).values, **over_few)
-                       for kind in values.kind.values} for mode, values in around.items()}
+base_medians = {mode: estimates.median(found) for mode, found in around.items()}
 
 # %% mystnb={"figure": {"caption": "Threshold sizes of random directions around bases that an SAE made, in sphere mode (left) and straight mode (right): medians with 95 percent intervals over documents. Real and Gaussian (random) bases for comparison.", "name": "fig-sae-bases"}}
-fig = plotting.dots({"threshold angle (degrees)": base_medians["sphere"], "threshold α (norms of b)": base_medians["straight"]})
+fig = plotting.dots({
+    "threshold angle (degrees)": base_medians["sphere"], "threshold α (norms of b)": base_medians["straight"]})
 plotting.show(fig, "Medians and intervals of threshold sizes by kind of base, two panels.")
 
 # %%
-tables.sizes_table({"length to half the distance of unrelated outputs (activation units)": base_medians["absolute"]})
+tables.columns({
+    "length to half the distance of unrelated outputs (activation units)": base_medians["absolute"]})
 
 # %% [markdown]
 # ## On the way to SAE-made targets
@@ -148,15 +142,12 @@ tables.sizes_table({"length to half the distance of unrelated outputs (activatio
 # activations built from other latents, and a Gaussian sample.
 
 # %%
-walks = {"real-other": sensitive.walks_to_targets(setting).sel(kind="real-other")}
-built = latents.walks_to_built(setting, sae)
-walks |= {str(kind): built.sel(kind=kind) for kind in built.kind.values}
-walks["random"] = sensitive.walks_to_targets(setting).sel(kind="random")
-steep = {effect: {kind: 100 * sensitivity.steepest(walk.path_size.values, walk[effect].values) for kind, walk in walks.items()} for effect in ("l2", "kl")}
+walks = findings.walks(setting, sae)
+steep_l2, steep_kl = (estimates.mean(findings.steepest_towards(walks, effect)) for effect in ("l2", "kl"))
 
 # %% mystnb={"figure": {"caption": "Mean position of the steepest step on the way to the target, in percent of the way, by L2 at the last block (left) and KL divergence (right), with 95 percent intervals over documents.", "name": "fig-built-walks"}}
-means = {effect: {kind: bootstrap(np.mean, values, **over) for kind, values in kinds.items()} for effect, kinds in steep.items()}
-fig = plotting.dots({"steepest step of L2 (% of the way)": means["l2"], "steepest step of KL (% of the way)": means["kl"]})
+fig = plotting.dots({
+    "steepest step of L2 (% of the way)": steep_l2, "steepest step of KL (% of the way)": steep_kl})
 plotting.show(fig, "Mean position of the steepest step by kind of target, two panels.")
 
 # %% [markdown]
@@ -167,11 +158,9 @@ plotting.show(fig, "Mean position of the steepest step by kind of target, two pa
 
 # %%
 parts = latents.part_thresholds(few, sae)
-part_values = {str(kind): parts.sel(kind=kind).values[:, None] for kind in parts.kind.values}
-part_medians = {kind: bootstrap(statistics.censored_median, values, **over_few) for kind, values in part_values.items()}
 
 # %% mystnb={"figure": {"caption": "Threshold angle of real-other directions and of their parts: all changes of latents, the strongest ones, those that are switched on or off, and what the SAE does not explain. Medians with 95 percent intervals over documents.", "name": "fig-parts"}}
-fig = plotting.dots({"threshold angle (degrees)": part_medians})
+fig = plotting.dots({"threshold angle (degrees)": estimates.median(parts)})
 plotting.show(fig, "Medians and intervals of threshold angles of the parts of real-other directions.")
 
 # %%
@@ -184,15 +173,12 @@ tables.comparison(parts, "kind", "whole")
 
 # %%
 moves = latents.mixed_moves(few, sae)
-whole, moved = (np.nan_to_num(values, nan=np.inf) for values in (moves.whole.values, moves.moved.values))
-lower = {str(sort): (moved[:, i] < whole[:, None]) for i, sort in enumerate(moves.moved_along.values)}
-shares = {sort: bootstrap(np.mean, values, **over_few) for sort, values in lower.items()}
-any_lower = {sort: statistics.proportion(values.any(1)) for sort, values in lower.items()}
-tables.columns_table({"share of moves that lower the threshold": shares, "share of prompts with such a move": any_lower})
+is_lower = findings.lowered(moves)  # [prompt, moved_along, direction]
+tables.columns({"share of moves that lower the threshold": estimates.mean(is_lower),
+                "share of prompts with such a move": estimates.proportion(is_lower.any("direction"))})
 
 # %% mystnb={"figure": {"caption": "Threshold angle of a real-other direction after a move of its target, minus that of the unmoved target, for moves along the target's own latents and along Gaussian mixtures: below zero the move makes the direction more sensitive. Censored angles left out.", "name": "fig-moves"}}
-change = {str(sort): (moves.moved.sel(moved_along=sort) - moves.whole).values for sort in moves.moved_along.values}
-fig = plotting.histogram_panels({"change of the threshold angle (degrees)": {sort: values[np.isfinite(values)] for sort, values in change.items()}})
+fig = plotting.histogram_panels(findings.change(moves), by="moved_along")
 plotting.show(fig, "Histograms of the change of the threshold angle by moves along own latents and along mixtures.")
 
 # %% [markdown]
@@ -200,15 +186,16 @@ plotting.show(fig, "Histograms of the change of the threshold angle by moves alo
 # angle with the largest cosine with any latent, and with the share of the direction that lies in the span of the latents active on the base.
 
 # %%
-target_angles = {kind: merged["sphere"][kind] for kind in ("random", "real-other")}
-nearest = {kind: latents.alignment(setting, sae, kind, 2).numpy() for kind in target_angles}
-in_span = {kind: latents.alignment_with_active(setting, sae, kind, setting.draws(2)).numpy() for kind in target_angles}
-aligned, spanned = ({kind: bootstrap(statistics.spearman, x[kind], target_angles[kind], **over) for kind in x} for x in (nearest, in_span))
-tables.columns_table({"with the nearest latent": aligned, "with the span of active latents": spanned})
+kinds = ["random", "real-other"]
+target_angles = sizes["sphere"].sel(kind=kinds).assign_attrs(description="threshold angle")
+nearest = findings.nearest_latent(setting, sae, kinds)  # [prompt, kind, direction]
+in_span = findings.share_in_span(setting, sae, kinds)
+aligned = estimates.spearman(nearest, target_angles)
+tables.columns({"with the nearest latent": aligned,
+                "with the span of active latents": estimates.spearman(in_span, target_angles)})
 
 # %% mystnb={"figure": {"caption": "Threshold angle of random and real-other directions against their largest cosine with any latent (left) and against the share of their squared length in the span of the latents active on the base (right). One dot a direction; censored angles left out.", "name": "fig-alignment"}}
-fig = plotting.scatter_panels({"largest cosine with a latent": nearest, "share in the span of active latents": in_span},
-                              target_angles, "threshold angle (degrees)")
+fig = plotting.scatter_panels(nearest, in_span, y=target_angles, by="kind")
 plotting.show(fig, "Two scatter plots of threshold angles against alignment with latents.")
 
 # %% [markdown]
@@ -221,10 +208,8 @@ plotting.show(fig, "Two scatter plots of threshold angles against alignment with
 # %%
 at_all = {d.name: latents.error_effects(few, d, True) for d in dictionaries}
 at_last = {d.name: latents.error_effects(few, d, False) for d in dictionaries}
-error_ratios = {name: {str(kind): bootstrap(statistics.ratio_of_means, kl.sel(kind="SAE error").values, kl.sel(kind=kind).values, **over_few)
-                       for kind in kl.kind.values if kind != "SAE error"} for name, kl in at_all.items()}
-last_ratios = {name: {str(kind): bootstrap(statistics.ratio_of_means, kl.sel(kind="SAE error").values, kl.sel(kind=kind).values, **over_few)
-                      for kind in kl.kind.values if kind != "SAE error"} for name, kl in at_last.items()}
+error_ratios = findings.by_sae(findings.error_ratio, at_all)  # [sae, kind]
+last_ratios = findings.by_sae(findings.error_ratio, at_last)
 
 # %% mystnb={"figure": {"caption": "Mean KL divergence of the SAE's error over that of other steps of equal length, at all positions but the first (left) and at the last position (right), for each SAE. 95 percent intervals over documents; a value of one means that the error is nothing unusual.", "name": "fig-errors"}}
 fig = plotting.grouped_dots({"ratio, all positions": error_ratios, "ratio, last position": last_ratios}, reference=1.0)
@@ -235,8 +220,8 @@ plotting.show(fig, "Ratios of mean KL by SAE and comparison, two panels.")
 
 # %%
 ablations = latents.ablation_effects(setting, sae)
-mean_kl = {str(kind): bootstrap(np.mean, ablations.sel(kind=kind).values, **over) for kind in ablations.kind.values}
-tables.columns_table({"mean KL (nats)": mean_kl}, ".3f")
+mean_kl = estimates.mean(ablations)
+tables.columns({"mean KL (nats)": mean_kl}, ".3f")
 
 # %% mystnb={"figure": {"caption": "Mean KL divergence of ablating one active latent and of other steps of the same length, with 95 percent intervals over documents.", "name": "fig-ablations"}}
 fig = plotting.dots({"mean KL (nats)": mean_kl})
@@ -249,13 +234,12 @@ plotting.show(fig, "Mean KL divergences with intervals of ablating or doubling a
 
 # %%
 effects = latents.latent_effects(setting, dictionaries)
-step_kl = {d.name: {str(kind): bootstrap(np.mean, effects[d.name].sel(kind=kind).values, **over) for kind in effects[d.name].kind.values}
-           for d in dictionaries}
 active = latents.active_thresholds(few, dictionaries)
-active_angle = {d.name: bootstrap(statistics.censored_median, active[d.name].values, **over_few) for d in dictionaries}
+step_kl = findings.by_sae(estimates.mean, effects)  # [sae, kind]
+active_angle = findings.by_sae(estimates.median, active)
 
 # %% mystnb={"figure": {"caption": "Mean KL divergence of a straight step of half the base's norm along active, inactive and dead latents of each SAE (left), and the median threshold angle along active ones (right), with 95 percent intervals over documents.", "name": "fig-sparsity"}}
-fig = plotting.grouped_dots({"mean KL at α = 0.5 (nats)": step_kl, "threshold angle (degrees)": {name: {"active": value} for name, value in active_angle.items()}})
+fig = plotting.grouped_dots({"mean KL at α = 0.5 (nats)": step_kl, "threshold angle (degrees)": active_angle})
 plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two panels.")
 
 # %% [markdown]
@@ -265,14 +249,13 @@ plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two p
 # vectors of the activations' norms, Gaussian samples and real activations. A TopK encoder switches on as many for any input.
 
 # %%
-counts = {d.name: latents.codes_switched_on(setting, d) for d in dictionaries}
-median_counts = {name: {kind: bootstrap(np.median, values) for kind, values in kinds.items()} for name, kinds in counts.items()}
-tables.columns_table(median_counts, ".0f")
+counts = findings.switched_on(setting, dictionaries)  # [sae, kind, vector]
+median_counts = estimates.median(counts, over="vector")
+tables.matrix(median_counts.transpose("kind", "sae"), spec=".0f")
 
 # %% mystnb={"figure": {"caption": "How many latents the encoder switches on for isotropic vectors, Gaussian samples and real activations, as decimal logarithms; of the SAE whose number is free, where there is one.", "name": "fig-counts"}}
 free = next((d for d in dictionaries if d.sae.cfg.architecture() != "topk"), sae)
-logs = {kind: np.log10(np.maximum(values, 1)) for kind, values in counts[free.name].items()}
-fig = plotting.histogram_panels({f"log10 of latents switched on, {free.name}": logs})
+fig = plotting.histogram_panels(findings.decimal_logarithms(counts, free.name), by="kind")
 plotting.show(fig, "Histograms of the number of latents switched on for three sorts of activation.")
 
 # %% [markdown]
@@ -283,12 +266,8 @@ plotting.show(fig, "Histograms of the number of latents switched on for three so
 
 # %%
 single = latents.single_latents(setting, sae)
-single_angles = np.nan_to_num(single.threshold.values.T, nan=180.0)
-per_latent = single_angles.mean(1)
-related = {name: bootstrap(statistics.spearman, per_latent, single[name].values) for name in ("frequency", "cosine", "purity")}
-reliability = bootstrap(statistics.split_half, single_angles)
-groups = statistics.bimodality(per_latent)
-tables.interval_table({"split-half reliability over prompts": reliability} | {f"rank correlation with {k}": v for k, v in related.items()}, "value [95 %], over latents")
+per_latent = findings.mean_angles(single)
+tables.columns({"value [95 %], over latents": findings.relations(single)})
 
 # %% mystnb={"figure": {"caption": "Mean threshold angle of single latents over fixed prompts: histogram, and against the share of activations on which a latent is active and its largest cosine with another one. One dot a latent; censored angles count as 180 degrees.", "name": "fig-single"}}
 fig = plotting.single_latents(per_latent, single)
@@ -310,32 +289,25 @@ tables.extreme_latents(single, per_latent)
 
 # %%
 fresh, fresh_sae = latents.untrained_control(few)
-curves = {"trained": latents.relative_curves(few, sae, "trained"), "untrained": latents.relative_curves(fresh, fresh_sae, "untrained")}
-half_way = {name: {kind: statistics.half_way_auroc(curve.l2, "kind", kind, "active", few.documents) for kind in ("random", "real-other")}
-            for name, curve in curves.items()}
+curves = {"trained": latents.relative_curves(few, sae, "trained"),
+          "untrained": latents.relative_curves(fresh, fresh_sae, "untrained")}
 print(f"{fresh_sae.name}: explained variance {fresh_sae.explained_variance:.3f}, L0 {fresh_sae.l0:.0f}")
-tables.columns_table({f"AUROC against active latents, {name}": values for name, values in half_way.items()})
+separations = findings.half_way_separation(curves)  # [network, kind]
+tables.matrix(separations.transpose("kind", "network"), heading="AUROC against active latents, {}")
 
 # %% [markdown]
 # Above one half, active latents matter sooner than the row's kind.
 #
 # **Early directions and the latents of the prompt.** Among eight random directions of a prompt, are the early ones those that lie more in the span of
-# the latents active there? Rank correlation within prompts of threshold angle and that share: {glue:text}`within_random` for random, {glue:text}`within_real`
+# the latents active there? Rank correlation within prompts of threshold angle and that share: {glue:text}`within_random` for random, {glue:text}`within_real_other`
 # for real-other directions. And does that share tell where a real-other direction is an optimum? Over prompts, its rank correlation with the
 # margin by which the real-other corner of {doc}`04_local_optima` is a minimum: {glue:text}`optimum_share`.
 
 # %% tags=["remove-cell"]
-margins = optima.corner_statistics(optima.triangle_sections(setting, "triangles", n_prompts)).margin.sel(section="real-other").values
-corner_share = latents.alignment_with_active(setting, sae, "real-other", setting.draws(3, "triangle")).numpy()[:, 0]
-glue("optimum_share", f"{bootstrap(statistics.spearman, corner_share, margins, **over):.2f}", display=False)
-
-# %% tags=["remove-cell"]
 forty = setting.first(min(40, n_prompts))
-many = sensitive.many_directions(forty)
-within = {kind: bootstrap(statistics.within_prompt_spearman, latents.alignment_with_active(forty, sae, kind, forty.draws(8)).numpy(),
-                          many.threshold.sel(kind=kind).values, documents=forty.documents, n_boot=1000) for kind in ("random", "real-other")}
-glue("within_random", f"{within['random']:.2f}", display=False)
-glue("within_real", f"{within['real-other']:.2f}", display=False)
+many = sensitive.many_directions(forty).threshold.sel(kind=kinds)
+within = estimates.within_spearman(findings.share_in_span(forty, sae, kinds, k=8), many, n_boot=1000)
+prose.glue(optimum_share=findings.optimum_share(setting, sae, n_prompts), within=within)
 
 # %% [markdown]
 # ## The total number of features
@@ -384,9 +356,7 @@ judge("C15", l0=findings.steps_against_l0({d.name: effects[d.name] for d in fami
       gain=gain.assign_attrs(of=family[0].name))
 
 # %% tags=["hide-input"]
-cosines = {kind: findings.labelled_like(nearest[kind], sizes["sphere"].sel(kind=kind, drop=True)) for kind in nearest}
-judge("C25", random=estimates.spearman(cosines["random"], sizes["sphere"].sel(kind="random", drop=True)),
-      real=estimates.spearman(cosines["real-other"], sizes["sphere"].sel(kind="real-other", drop=True)))
+judge("C25", random=aligned.sel(kind="random"), real=aligned.sel(kind="real-other"))
 
 # %% tags=["hide-input"]
 ablate, _, towards, isotropic = latents.ABLATIONS
@@ -394,11 +364,11 @@ judge("C28", ablating=estimates.mean_difference(ablations, "kind", ablate, towar
       towards=estimates.mean_difference(ablations, "kind", towards, isotropic))
 
 # %% tags=["hide-input"]
-switched_on = {kind: xr.DataArray(values, dims="vector") for kind, values in counts[free.name].items()}
-middle = estimates.median(switched_on["isotropic"], over="vector").assign_attrs(of=free.name)
-judge("C29", isotropic=middle, largest=estimates.estimate(np.max, switched_on["isotropic"], over="vector", n_boot=200),
-      real=estimates.median(switched_on["real"], over="vector"),
-      withheld=findings.fixed_count(free.sae.cfg.architecture()))
+switched_on = median_counts.sel(sae=free.name)
+isotropic_counts = counts.sel(sae=free.name, kind="isotropic", drop=True)
+judge("C29", isotropic=switched_on.sel(kind="isotropic").assign_attrs(of=free.name),
+      largest=estimates.estimate(np.max, isotropic_counts, over="vector", n_boot=200),
+      real=switched_on.sel(kind="real"), withheld=findings.fixed_count(free.sae.cfg.architecture()))
 
 # %% tags=["hide-input"]
 sphere = around["sphere"]
@@ -420,26 +390,15 @@ verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
 verdict = {claim["id"]: claim["verdict"] for claim in judge.judged}
-glue("studied", setting.description, display=False)
-glue("answer", f"With the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}), "
-     f"the median threshold angle around real activations with two latents added is {base_medians['sphere']['with 2 more']:.1f}°, against "
-     f"{base_medians['sphere']['real']:.1f}° around real and {base_medians['sphere']['random']:.1f}° around Gaussian ones (prediction on plateaus: "
-     f"{verdict['(viii)']}). Along active latents it is {medians['sphere']['active']:.1f}°, along random directions {medians['sphere']['random']:.1f}°, along "
-     f"real-other ones {medians['sphere']['real-other']:.1f}° (prediction on directions: {verdict['(ix)']}; that single latents are the most sensitive: "
-     f"{verdict['(x)']}).", display=False)
-glue("sae_name", sae.name, display=False)
-glue("sae_kind", "" if sae.is_sae else "It is no SAE but a control, because none is known for this model and layer; so no claim about SAEs is judged.", display=False)
-glue("n_prompts_used", setting.n_prompts, display=False)
-glue("n_documents_used", len(np.unique(setting.documents)), display=False)
-glue("n_few_used", few.n_prompts, display=False)
-glue("n_latents_used", single.sizes["latent"], display=False)
-glue("n_fixed_used", single.sizes["prompt"], display=False)
-glue("bimodal", "better" if groups > 0 else "no better", display=False)
-glue("bic", f"{groups:.1f}", display=False)
-by_kind = merged["sphere"]
-sooner = np.nan_to_num(by_kind["inactive"], nan=np.inf) < np.median(np.nan_to_num(by_kind["random"], nan=np.inf), axis=1, keepdims=True)
-glue("share_sooner", f"{bootstrap(lambda x: 100 * x.mean(), sooner, **over):.0f} %", display=False)
-glue("spread_gap", f"{estimates.text(spread_gap, '.1f')}°", display=False)
+prose.glue(
+    **prose.sample(setting), n_few_used=few.n_prompts, sae_name=sae.name, sae_kind=prose.sae_kind(sae),
+    answer=prose.latents(sae, base_medians["sphere"], angle_median, verdict))
+
+# %% tags=["remove-cell"]
+prose.glue(
+    n_latents_used=single.sizes["latent"], n_fixed_used=single.sizes["prompt"],
+    **prose.groups(statistics.bimodality(per_latent.values)),
+    share_sooner=prose.percent(estimates.mean(findings.sooner(angle, "inactive"))), spread_gap=spread_gap)
 
 # %% [markdown]
 # ## What this page does not show

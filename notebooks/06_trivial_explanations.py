@@ -20,25 +20,10 @@
 # | sample | {glue:text}`n_prompts_used` prompts; {glue:text}`n_late` at the last block; {glue:text}`n_layer` at each layer of the sweep |
 
 # %%
-import numpy as np
-from myst_nb import glue
-
-from plateaus_utils import (
-    arguments,
-    claims,
-    effects,
-    estimates,
-    experiments,
-    findings,
-    kinds,
-    models,
-    plotting,
-    sensitivity,
-    statistics,
-)
-from plateaus_utils.book import tables, verdicts
-from plateaus_utils.experiments import explanations, plateaus, sensitive
-from plateaus_utils.statistics import bootstrap
+from plateaus_utils import arguments, claims, estimates, experiments, plotting
+from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.experiments import explanations, sensitive
+from plateaus_utils.findings import explanations as findings
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -63,8 +48,6 @@ setting = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
-documents = setting.documents
-over = {"documents": documents}
 judge = claims.Judge(model, setting.folder, setting.made_by)
 print(setting.description, corpus, sep=", ")
 
@@ -79,26 +62,17 @@ print(setting.description, corpus, sep=", ")
 # below 1 for one that is flatter than its own curvature says.
 
 # %%
-real_form = explanations.local_quadratic(setting, ("real",), kinds.MAIN_DIRECTIONS)
-base_form = explanations.local_quadratic(setting, ("random", "naive"), ("random",))
-by_kind = sensitive.direction_curves(setting, "sphere")
-by_base = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets")
-grid = by_kind.path_size.values
-
-# %%
-flatness = {f"real base, {kind}": sensitivity.excess_flatness(by_kind.kl.sel(kind=kind).values, real_form.sel(base="real", kind=kind).values, grid)
-            for kind in kinds.MAIN_DIRECTIONS}
-flatness |= {f"{base} base, random": sensitivity.excess_flatness(by_base.kl.sel(base=base).values, base_form.sel(base=base, kind="random").values, grid)
-             for base in ("random", "naive")}
+by_kind = findings.flatness_by_kind(setting)  # [prompt, kind, direction, size]
+by_base = findings.flatness_by_base(setting, by_kind)
 
 # %% mystnb={"figure": {"caption": "Excess flatness: measured KL over the extrapolated quadratic at the same angle, by kind of base (left, random directions) and by kind of direction from real bases (right). Median and quartiles over prompts; dotted: an exact quadratic.", "name": "fig-flatness"}}
-fig = plotting.flatness_panels(grid, flatness)
-plotting.show(fig, "Ratio of measured to predicted KL against angle on a logarithmic scale, for kinds of base and of direction.")
+fig = plotting.flatness_panels(by_base, by_kind)
+plotting.show(
+    fig, "Ratio of measured to predicted KL against angle on a logarithmic scale, for kinds of base and of direction.")
 
 # %%
-shown = {angle: {name: bootstrap(np.nanmedian, values[..., np.searchsorted(grid, angle)], **over, n_boot=1000) for name, values in flatness.items()}
-         for angle in (15, 30, 45)}
-tables.columns_table({f"at {angle}°": column for angle, column in shown.items()})
+flat = findings.flatness_at(by_base, by_kind)  # [path, size]
+tables.matrix(flat, heading="at {:.0f}°")
 
 # %% [markdown]
 # The local exponent of KL close to the base is on {doc}`02_activation_plateaus`; where it is two, the ratio starts at one.
@@ -116,19 +90,16 @@ by_layer = setting.at_layers(
     n_others=min(explanations.N_SHRUNK, n_others), shrinkage=True)
 
 # %%
-late = {place: experiments.threshold_sizes(by_layer[place].first(n_prompts_late), f"block_{place}", kinds=("random", "real-other")).threshold.isel(base=0)
-        for place in (layer, late_layer)}
-late_documents = by_layer[layer].first(n_prompts_late).documents
-late_auroc = {place: bootstrap(statistics.auroc, sizes.sel(kind="random").values, sizes.sel(kind="real-other").values, documents=late_documents, n_boot=1000)
-              for place, sizes in late.items()}
-tables.interval_table({f"block {place}": value for place, value in late_auroc.items()}, "AUROC, random against real-other")
+late = findings.directions_at(by_layer, (layer, late_layer), n_prompts_late)
+by_block = findings.auroc_by_block(late)
+tables.columns({"AUROC, random against real-other": by_block})
 
 # %% [markdown]
 # Late activations say the same from the other side: {numref}`fig-kinds-sphere` shows the L2 distance before the final norm beside KL.
 # Separation of random from real-other directions by the angle at which each effect first reaches half of its median value at 90°:
 
 # %%
-by_effect = findings.auroc_by_effect(by_kind)
+by_effect = findings.auroc_by_effect(sensitive.direction_curves(setting, "sphere"))
 tables.columns({"AUROC, random against real-other": by_effect})
 
 # %% [markdown]
@@ -136,11 +107,9 @@ tables.columns({"AUROC, random against real-other": by_effect})
 
 # %%
 sweep = explanations.layer_thresholds({i: by_layer[i] for i in layers}, n_prompts_layer)
-layer_documents = by_layer[layers[0]].first(n_prompts_layer).documents
-sizes_by_layer, auroc_by_layer = statistics.by_layer(sweep, layer_documents)
 
 # %% mystnb={"figure": {"caption": "Perturbing the input of different blocks. Left: median threshold angle around real and Gaussian bases (random directions) and along real-other directions. Right: AUROC of real against Gaussian bases (plateau effect) and of random against real-other directions (direction effect). Bands: 95 percent intervals.", "name": "fig-layers"}}
-fig = plotting.layer_panels(layers, sizes_by_layer, auroc_by_layer)
+fig = plotting.layer_panels(findings.sizes_by_layer(sweep), findings.separation_by_layer(sweep))
 plotting.show(fig, "Threshold angle and AUROC against the perturbed block.")
 
 # %% [markdown]
@@ -150,15 +119,8 @@ plotting.show(fig, "Threshold angle and AUROC against the perturbed block.")
 # at which half of it is reached, and the separation that this angle gives.
 
 # %%
-networks = {"trained": setting}
-networks |= {f"untrained ({name})": explanations.untrained_setting(setting, std) for name, std in models.initializer_ranges(setting.model).items()}
-relative = {name: explanations.both_effects(network, f"relative_{i}") for i, (name, network) in enumerate(networks.items())}
-
-# %%
-compared = {"base": ("real", "random"), "kind": ("random", "real-other")}
-half_way = {(name, effect, what): statistics.half_way_auroc(pair[what][effect], what, *compared[what], documents)
-            for name, pair in relative.items() for effect in ("kl", "l2") for what in compared}
-tables.untrained_table(half_way)
+half_way = findings.half_way_by_network(setting)  # [network, effect]
+tables.matrix(half_way)
 
 # %% [markdown]
 # ## How far is far?
@@ -166,9 +128,7 @@ tables.untrained_table(half_way)
 # A yardstick of natural variation: swap the activation for that of another prompt, with the same last token or any.
 
 # %%
-swaps = explanations.natural_variation(setting)
-tables.columns_table({str(donor): {name: bootstrap(np.nanmedian, swaps[name].sel(donor=donor).values, **over, n_boot=1000)
-                                  for name in ("angle", "distance", "kl")} for donor in swaps.donor.values}, "#.3g")
+tables.matrix(findings.natural_variation(setting), spec="#.3g")
 
 # %% [markdown]
 # *angle* in degrees, *distance* in norms of the base, *kl* in nats. A threshold angle below the angle between two activations of the same
@@ -185,15 +145,17 @@ tables.columns_table({str(donor): {name: bootstrap(np.nanmedian, swaps[name].sel
 controls = explanations.base_controls(setting)
 
 # %% mystnb={"figure": {"caption": "Threshold angle around each kind of base, random directions, sphere mode (left; median and 95 percent interval), and entropy of the next-token distribution there (right; median and quartiles over prompts).", "name": "fig-controls"}}
-fig = plotting.control_panels(controls, documents)
+fig = plotting.dots({
+    "threshold angle (degrees)": findings.control_medians(controls),
+    "entropy of the output (nats)": findings.control_entropies(controls)})
 plotting.show(fig, "Threshold angles and output entropies for eight kinds of base.")
 
 # %%
-has_same = controls.present.sel(base="same token").values
-same_token = controls.threshold.sel(base=["real", "same token"])[has_same]
-tables.comparison(controls.threshold.drop_sel(base="same token"), "base", "real")
+around = controls.threshold.drop_sel(base="same token")
+tables.comparison(around, "base", "real")
 
 # %%
+same_token = findings.same_token(controls)
 tables.comparison(same_token, "base", "real")
 
 # %% [markdown]
@@ -204,7 +166,8 @@ tables.comparison(same_token, "base", "real")
 
 # %%
 with_bos = setting.replace(prepend_bos=not prepend_bos)
-bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other")).threshold.isel(base=0)
+bos = experiments.threshold_sizes(with_bos, "direction_thresholds_bos", kinds=("random", "real-other"))
+bos = bos.threshold.isel(base=0, drop=True)
 tables.comparison(bos, "kind", "random")
 
 # %% [markdown]
@@ -215,11 +178,7 @@ tables.comparison(bos, "kind", "random")
 
 # %%
 angles = sensitive.direction_thresholds(setting, "sphere").threshold
-per_prompt = {kind: np.median(np.nan_to_num(angles.sel(kind=kind).values, nan=np.inf), 1) for kind in ("random", "real-other")}
-with np.errstate(invalid="ignore"):
-    per_prompt["random minus real-other"] = np.nan_to_num(per_prompt["random"] - per_prompt["real-other"], nan=0.0)
-tables.columns_table({target: {name: bootstrap(statistics.spearman, values, sizes, **over, n_boot=1000)
-                               for name, values in explanations.covariates(setting).items()} for target, sizes in per_prompt.items()})
+tables.matrix(findings.covariate_correlations(setting, angles))
 
 # %% [markdown]
 # ## One table
@@ -227,16 +186,9 @@ tables.columns_table({target: {name: bootstrap(statistics.spearman, values, size
 # What each explanation predicts, and what was measured.
 
 # %% tags=["remove-input"]
-base_gap = bootstrap(statistics.auroc, controls.threshold.sel(base="real").values, controls.threshold.sel(base="random").values, **over)
-foreign_gap = bootstrap(statistics.auroc, controls.threshold.sel(base="foreign").values, controls.threshold.sel(base="random").values, **over)
-tables.explanations([
-    ("KL is quadratic, so it looks flat", "excess flatness 1 around every base", f"at 30°: real {shown[30]['real base, random']:.2f}, Gaussian {shown[30]['random base, random']:.2f}"),
-    ("final norm, unembedding or softmax", "the direction effect remains at the last block", f"AUROC {late_auroc[late_layer]:.2f} there, {late_auroc[layer]:.2f} at block {layer}"),
-    ("a property of the output alone", "nothing in late activations", f"AUROC by L2 before the final norm {estimates.text(by_effect.sel(effect=effects.EFFECTS['l2'].axis))}, by KL {estimates.text(by_effect.sel(effect=effects.EFFECTS['kl'].axis))}"),
-    ("any network of this shape", "the same in untrained weights", "; ".join(f"{n}: plateau {half_way[n, 'l2', 'base']:.2f}, direction {half_way[n, 'l2', 'kind']:.2f}" for n in networks)),
-    ("off-distribution inputs are fragile", "realistic bases have the plateau, wherever they come from", f"AUROC against Gaussian bases: own {base_gap:.2f}, foreign real {foreign_gap:.2f}"),
-    ("the sink at the first token", "another result with a beginning-of-sequence token", f"AUROC {bootstrap(statistics.auroc, bos.sel(kind='random').values, bos.sel(kind='real-other').values, documents=with_bos.documents):.2f}"),
-])
+against_gaussian = estimates.auroc(around, "base", against="random")
+tables.explanations(prose.explanations(
+    flat, by_block, by_effect, half_way, against_gaussian, estimates.auroc(bos, "kind", "random", "real-other")))
 
 # %% [markdown]
 # ## Claims
@@ -249,17 +201,9 @@ judge("C7", late=estimates.auroc(late[late_layer], "kind", "random", "real-other
 verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
-flat_real, flat_random = shown[30]["real base, random"], shown[30]["random base, random"]
-flat_word = "flatter than" if flat_real.high < 1 else "steeper than" if flat_real.low > 1 else "not distinguishable from"
-glue("studied", setting.description, display=False)
-glue("answer", f"At 30° the KL divergence around real bases is {flat_real:.2f} "
-     f"times what its own curvature predicts, {flat_word} a quadratic; around Gaussian bases {flat_random:.2f}. The direction effect has an AUROC of "
-     f"{late_auroc[layer]:.2f} at block {layer} and {late_auroc[late_layer]:.2f} at the last block. Real activations of foreign prompts exceed "
-     f"Gaussian bases in threshold angle with probability {foreign_gap:.2f}, the prompt's own with {base_gap:.2f}.", display=False)
-glue("n_same_token", int(has_same.sum()), display=False)
-glue("n_prompts_used", setting.n_prompts, display=False)
-glue("n_late", len(late_documents), display=False)
-glue("n_layer", len(layer_documents), display=False)
+prose.glue(
+    **prose.sample(setting), answer=prose.trivial(flat, by_block, against_gaussian),
+    n_same_token=same_token.sizes["prompt"], n_late=late[late_layer].sizes["prompt"], n_layer=sweep.sizes["prompt"])
 
 # %% [markdown]
 # ## What this page does not show

@@ -17,9 +17,10 @@
 # %% tags=["remove-input"]
 from myst_nb import glue
 
-from plateaus_utils import arguments, experiments, plotting, sensitivity
+from plateaus_utils import arguments, experiments, plotting
 from plateaus_utils.book import pages
 from plateaus_utils.experiments import explorer, latents, optima, plateaus
+from plateaus_utils.findings import explorer as findings
 
 # %% tags=["parameters", "hide-input"]
 profile: str = "quick"  # name of the parameter file in profiles/
@@ -30,7 +31,7 @@ layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
 prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
-n_prompts: int = 300  # base prompts, one a document as long as documents last
+n_prompts: int = 120  # base prompts
 n_others: int = 20000  # activations for targets and for the Gaussian
 shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
 saes: list = []  # SAE folders or RELEASE:SAE_ID; none: those that come with the book for this model and layer
@@ -55,9 +56,8 @@ print(f"{setting.description}, {corpus}; latents of {sae.name}")
 pages.explorer(walks, texts, setting.model.tokenizer)
 
 # %% tags=["remove-input"] mystnb={"figure": {"caption": "One walk in print: KL divergence (above) and probabilities of the next tokens (below) from the first prompt towards another real activation, in sphere mode.", "name": "fig-explorer"}}
-one = walks.isel(prompt=0).sel(mode="sphere", kind="real-other")
-tokens = {setting.model.tokenizer.decode([int(t)]): one.probability.values[:, i] for i, t in enumerate(one.token.values[:6])}
-fig = plotting.token_curve(walks.path_size.sel(mode="sphere").values, one.kl.values, tokens, float(one.threshold), sensitivity.KL_THRESHOLD, "degrees")
+one = findings.printed_walk(walks, setting.model.tokenizer)
+fig = plotting.token_curve(one.kl, one.probability, float(one.threshold))
 plotting.show(fig, "KL divergence and next-token probabilities against the angle for one prompt.")
 
 # %% [markdown]
@@ -71,7 +71,7 @@ plane = plateaus.activation_plane(setting).isel(prompt=0)
 pages.landscape(plane.kl, plane.corner_xy.values)
 
 # %% tags=["remove-input"] mystnb={"figure": {"caption": "The same plane in print: surface and map of the KL divergence to the nearest of three real activations A, B and C.", "name": "fig-explorer-plane"}}
-fig = plotting.plane(plane.kl, plane.corner_xy.values)
+fig = plotting.plane(plane)
 plotting.show(fig, "Surface and contour map of KL divergence over a plane through three activations.")
 
 # %% [markdown]

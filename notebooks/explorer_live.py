@@ -58,6 +58,6 @@ print(f"{setting.model.description}: KL reaches {sensitivity.KL_THRESHOLD} at {w
 
 # %% mystnb={"figure": {"caption": "KL divergence along a random direction from the typed prompt, and the most probable next tokens half-way.", "name": "fig-live"}}
 half = len(walk.sizes) // 2
-fig = plotting.walk(walk.sizes, walk.kl, half, widgets.top_tokens(walk.logits[[half]], setting.model.tokenizer, widgets.N_SHOWN)[0],
-                    walk.threshold, sensitivity.KL_THRESHOLD, walk.unit)
+shown = widgets.top_tokens(walk.logits[[half]], setting.model.tokenizer, widgets.N_SHOWN)[0]
+fig = plotting.walk(walk.curve, half, shown, walk.threshold)
 plotting.show(fig, "KL curve with a marker, and bars of next-token probabilities.")

@@ -48,8 +48,8 @@
 #
 # ## Where results land
 #
-# Each experiment is a netCDF file under `results/PROFILE/`, with units, settings, versions and a hash of the code that made it in its attributes. It
-# is read again instead of computed as long as all of those are the same; an interrupted run goes on after its last chunk of prompts.
+# Each experiment is a netCDF file under `results/PROFILE/`, with labels, units, documents, settings, versions and a hash of the code that made it.
+# It is read again instead of computed as long as all of those are the same; an interrupted run goes on after its last chunk of prompts.
 # Each chapter offers its own files for download. To read one: `xarray.load_dataset("plateau_thresholds_sphere_targets.nc")`.
 #
 # ## Your own model in ten lines

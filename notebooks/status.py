@@ -25,4 +25,5 @@ arguments.check_injected(In)
 chapters.status_table()
 
 # %% tags=["remove-input"]
-tables.provenance({"profile": profile, "results": results_dir, "newest result": results.newest(results.results_folder(results_dir))})
+newest = results.newest(results.results_folder(results_dir))
+tables.provenance({"profile": profile, "results": results_dir, "newest result": newest})

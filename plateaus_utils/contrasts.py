@@ -87,6 +87,8 @@ def one_per_document(sample: xr.DataArray) -> xr.DataArray:
             f"A deciding sample has one value for each prompt and the coordinate 'document', not {list(sample.dims)}."
         )
     if sample.isnull().any():
-        raise ParameterError("A deciding sample has a missing value; drop prompts that have none, and fill censored sizes.")
+        raise ParameterError(
+            "A deciding sample has a missing value; drop prompts that have none, and fill censored sizes."
+        )
     first = np.unique(sample.document.values, return_index=True)[1]
     return sample.isel(prompt=np.sort(first))

@@ -50,8 +50,9 @@ def directions(decides: Estimand, standardized: np.ndarray, alpha: float) -> lis
 
 def is_contrast(name: str) -> bool:
     """Whether a statement compares two kinds within prompts, so that there are labels to exchange."""
-    return claims.estimand(name).scale in ("ratio", "auroc", "angle", "percent", "correlation") and "reference" not in (
-        claims.registry()[name]["estimand"]
+    return (
+        claims.estimand(name).scale in ("ratio", "auroc", "angle", "percent", "correlation")
+        and "reference" not in (claims.registry()[name]["estimand"])
     )
 
 
@@ -74,7 +75,12 @@ def permuted(judged: dict[str, dict], rng: np.random.Generator) -> dict[str, flo
         rows = signs[:, [place[d] for d in judged[name]["sample"]["document"]]] * values
         detected |= np.array(directions(decides, rows, alpha)) == DETECTED
     error = stats.norm.isf(0.025) * math.sqrt((1 - LEVEL) * LEVEL / N_PERMUTATIONS)
-    return {"share": float(detected.mean()), "limit": 1 - LEVEL + error, "runs": N_PERMUTATIONS, "statements": len(tested)}
+    return {
+        "share": float(detected.mean()),
+        "limit": 1 - LEVEL + error,
+        "runs": N_PERMUTATIONS,
+        "statements": len(tested),
+    }
 
 
 def planted(name: str, claim: dict, rng: np.random.Generator) -> dict[str, float | str]:

@@ -246,16 +246,16 @@ def spearman(first: xr.DataArray, second: xr.DataArray, **options) -> xr.Dataset
 
 def even(sizes: xr.DataArray, kind: str, **options) -> xr.Dataset:
     """Median over prompts of the mean size both ways along the axis of a kind: how sensitive the axis is."""
-    return estimate(statistics.even, *_both_ways(sizes, kind), **options)
+    return estimate(statistics.even, *both_ways(sizes, kind), **options)
 
 
 def odd(sizes: xr.DataArray, kind: str, **options) -> xr.Dataset:
     """Median over prompts of half the size backward minus forward: how much sooner the forward side matters."""
-    return estimate(statistics.odd, *_both_ways(sizes, kind), **options)
+    return estimate(statistics.odd, *both_ways(sizes, kind), **options)
 
 
-def _both_ways(sizes: xr.DataArray, kind: str) -> list[xr.DataArray]:
-    """Sizes [prompt, direction] of a kind and of its negative, censored ones infinite."""
+def both_ways(sizes: xr.DataArray, kind: str) -> list[xr.DataArray]:
+    """Sizes [prompt, direction] of a kind and of its negative `-kind`, censored ones infinite."""
     return [sizes.sel(kind=sign + kind, drop=True).fillna(np.inf) for sign in ("", "-")]
 
 
@@ -274,3 +274,54 @@ def words(value: float, low: float, high: float, spec: str = ".2f") -> str:
 def text(estimate: xr.Dataset, spec: str = ".2f") -> str:
     """A single estimate in words."""
     return words(*(float(estimate[part]) for part in PARTS), spec)
+
+
+# More of several ----------------------------------------------------------------------------------------------------
+
+
+def quartiles(sample: xr.DataArray) -> xr.Dataset:
+    """Median and quartiles of the values that exist, over the dimensions that are kept: how they vary, not how well known."""
+    over = ["prompt", *(d for d in WITHIN if d in sample.dims)]
+    found = sample.quantile([0.5, 0.25, 0.75], over)
+    parts = {name: found.isel(quantile=i, drop=True) for i, name in enumerate(PARTS)}
+    return xr.Dataset(parts | {"n": sample.sizes["prompt"]}, attrs=sample.attrs)
+
+
+def within_spearman(first: xr.DataArray, second: xr.DataArray, **options) -> xr.Dataset:
+    """Rank correlation inside prompts, averaged over them, of two quantities [prompt, direction, ...]."""
+    return estimate(statistics.within_prompt_spearman, first, second, unit="", **options)
+
+
+def auroc_gain(first: xr.DataArray, second: xr.DataArray, dim: str, of: str, against: str, **options) -> xr.Dataset:
+    """AUROC of `of` over `against` by one quantity minus that by another one of the same prompts; see `auroc`."""
+
+    def gain(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
+        return statistics.auroc(a, b) - statistics.auroc(c, d)
+
+    samples = [sample.sel({dim: member}, drop=True) for sample in (first, second) for member in (of, against)]
+    return estimate(gain, *samples, unit="", **options)
+
+
+def together(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
+    """Estimates as one, over a new first dimension of their names; NaN where one has not the members of the others.
+
+    `n` and `n_documents` are those of each.
+    """
+    found = list(named.values())
+    kept = {d: list(dict.fromkeys(m for e in found for m in e[d].values.tolist())) for d in found[0].value.dims}
+    aligned = [e.reindex(kept) for e in found]
+    return xr.concat(aligned, xr.Variable(dim, list(named)), data_vars="all", combine_attrs="drop_conflicts")
+
+
+def pairwise(comparison: Callable[..., xr.Dataset], sample: xr.DataArray, dim: str, **options) -> xr.Dataset:
+    """Every member of a dimension against every other one.
+
+    Args:
+        comparison: such as `auroc`.
+
+    Returns:
+        Estimates over [`dim`, of]: of the member `of` against that of `dim`; NaN on the diagonal.
+    """
+    members = sample[dim].values.tolist()
+    found = {of: comparison(sample, dim, of=of, **options).reindex({dim: members}) for of in members}
+    return together(found, "of").transpose(dim, "of")

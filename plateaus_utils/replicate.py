@@ -1,8 +1,8 @@
 """The deciding estimands alone, for other models: which statements hold where?
 
-`python -m plateaus_utils.replicate MODEL ...` measures what decides each statement that needs no SAE, on fewer prompts than the book
-does, and leaves verdicts in `results/replicate+MODEL`; the claims page shows them beside its own. A MODEL is any name that
-`load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which nothing that
+`python -m plateaus_utils.replicate MODEL ...` measures what decides each statement that needs no SAE, on fewer prompts
+than the book does, and leaves verdicts in `results/replicate+MODEL`; the claims page shows them beside its own. A MODEL is any name
+that `load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which nothing that
 training makes may be found.
 """
 
@@ -32,7 +32,8 @@ def replicated(model: str, n_prompts: int, root: Path = PROJECT) -> list[dict]:
     Raises:
         ModelError, CorpusError, ActivationError: see `prepare`.
     """
-    folder = root / "results" / f"replicate+{re.sub(r'[^\w.-]+', '_', model)}"
+    name = re.sub(r"[^\w.-]+", "_", model)
+    folder = root / "results" / f"replicate+{name}"
     setting = _setting(model, str(folder), n_prompts)
     judge = Judge(folder, setting.made_by, setting.n_documents_available)
     for name, sample in PRIMARIES.items():

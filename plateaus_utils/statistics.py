@@ -1,19 +1,15 @@
 """Intervals and comparisons. The unit of replication is the prompt; prompts of one document are resampled together."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from .sensitivity import first_crossing, relative
 
 LEVEL = 0.95
 N_BOOT = 2000
@@ -27,13 +23,6 @@ class Interval:
     low: float
     high: float
     n: int
-
-    def __format__(self, spec: str) -> str:
-        value, low, high = (
-            f"{x:z{spec or '.2f'}}" if math.isfinite(x) else "unknown" if math.isnan(x) else "beyond the range"
-            for x in (self.value, self.low, self.high)
-        )
-        return f"{value} [{low},\N{NO-BREAK SPACE}{high}]"
 
 
 def bootstrap(
@@ -215,25 +204,6 @@ def chance_band(share: float, n: int) -> tuple[float, float]:
     return float(low / n), float(high / n)
 
 
-# Comparisons of labelled results -------------------------------------------------------------------------------------
-
-
-def even_odd(sizes: xr.DataArray, kinds: Sequence[str], documents: np.ndarray) -> dict[str, tuple[Interval, Interval]]:
-    """Even and odd parts of threshold sizes [prompt, kind, direction] along each axis, from a kind and its negative.
-
-    Per prompt the median over directions counts; an axis with a censored side is infinite in its even part, and infinite
-    with the sign of the censored side in its odd part.
-    """
-    return {
-        kind: tuple(bootstrap(f, *both_ways(sizes, kind), documents=documents) for f in (even, odd)) for kind in kinds
-    }
-
-
-def both_ways(sizes: xr.DataArray, kind: str) -> list[np.ndarray]:
-    """Threshold sizes [prompt, direction] of a kind and of its negative, censored ones infinite."""
-    return [np.where(np.isnan(x), np.inf, x) for x in (sizes.sel(kind=kind).values, sizes.sel(kind=f"-{kind}").values)]
-
-
 def even(forward: np.ndarray, backward: np.ndarray) -> float:
     """Median over prompts of the mean of both ways [n_prompts, n_directions]: how sensitive the axis is."""
     return float(np.median(np.median((forward + backward) / 2, axis=1)))
@@ -247,37 +217,3 @@ def odd(forward: np.ndarray, backward: np.ndarray) -> float:
     with np.errstate(invalid="ignore"):
         half = np.where(np.isinf(forward) & np.isinf(backward), 0.0, (backward - forward) / 2)
     return float(np.median(np.median(half, axis=1)))
-
-
-def half_way_auroc(
-    curves: xr.DataArray, group: str, first: str, second: str, documents: np.ndarray, end: float = 90.0
-) -> Interval:
-    """Probability that a curve of the member `first` reaches half of its own value at `end` later than one of `second`.
-
-    The curves are [prompt, `group`, direction, path_size], and `end` is in the unit of their sizes.
-    """
-    half = []
-    for member in (first, second):
-        sizes, shares = relative(curves.path_size.values, curves.sel({group: member}).values, end)
-        half.append(first_crossing(sizes, shares, 0.5))
-    return bootstrap(auroc, *half, documents=documents, n_boot=1000)
-
-
-def by_layer(sweep: xr.Dataset, documents: np.ndarray) -> tuple[dict[str, list[Interval]], dict[str, list[Interval]]]:
-    """Median threshold sizes and AUROC of both effects of the report, for each layer of a sweep.
-
-    The sweep holds threshold sizes: `plateau` over prompt, layer, base and direction, and `direction` over prompt, layer,
-    kind and direction. Each returned list has one interval for each layer.
-    """
-    sizes: dict[str, list[Interval]] = {"real base": [], "Gaussian base": [], "real-other direction": []}
-    separation: dict[str, list[Interval]] = {"plateau effect": [], "direction effect": []}
-    options = {"documents": documents, "n_boot": 500}
-    for layer in sweep.layer.values:
-        plateau, direction = sweep.plateau.sel(layer=layer), sweep.direction.sel(layer=layer)
-        real, gaussian = (plateau.sel(base=base).values for base in ("real", "random"))
-        random, other = (direction.sel(kind=kind).values for kind in ("random", "real-other"))
-        for name, values in (("real base", real), ("Gaussian base", gaussian), ("real-other direction", other)):
-            sizes[name].append(bootstrap(censored_median, values, **options))
-        separation["plateau effect"].append(bootstrap(auroc, real, gaussian, **options))
-        separation["direction effect"].append(bootstrap(auroc, random, other, **options))
-    return sizes, separation

@@ -389,11 +389,12 @@ def with_corpus(root):
     return text
 
 
-def test_edited_corpus_makes_its_chapters_stale(root, runs):
+@pytest.mark.parametrize("others", ["", "+lee"])
+def test_edited_corpus_makes_its_chapters_stale(root, runs, others):
     text = with_corpus(root)
     for content in ("one", "one", "two"):
         text.write_text(content)
-        chapters.run_chapters("quick", {"corpus": str(text)}, root=root)
+        chapters.run_chapters("quick", {"corpus": str(text) + others}, root=root)
     assert runs == ["01_one", "claims"] * 2
 
 
@@ -470,6 +471,7 @@ def test_profiles_that_cannot_be_meant_are_refused(root, runs, refused, content,
     [
         ({"model": "./nowhere"}, ("model names './nowhere'", "does not exist")),
         ({"corpus": "~/no/such.txt"}, ("corpus names '~/no/such.txt'",)),
+        ({"corpus": "lee+./no.txt"}, ("corpus names './no.txt'",)),
         ({"saes": ["/no/sae"]}, ("saes names '/no/sae'",)),
         ({"layer": 4}, ("layer is 4", "layers 0 to 3")),
         ({"seq_len": 65}, ("seq_len is 65", "at most 64")),

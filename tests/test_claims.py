@@ -253,7 +253,18 @@ def test_every_source_is_in_the_bibliography():
 @pytest.mark.parametrize("name", claims.registry())
 def test_registry_entries_say_all_that_is_needed(name):
     registered = claims.registry()[name]
-    known = {"family", "statement", "source", "published", "figure", "estimand", "size", "secondary", "departs", "needs"}
+    known = {
+        "family",
+        "statement",
+        "source",
+        "published",
+        "figure",
+        "estimand",
+        "size",
+        "secondary",
+        "departs",
+        "needs",
+    }
     assert set(registered) <= known | {"same_as"}
     if "same_as" in registered:
         assert registered["same_as"] in claims.distinct()
@@ -340,7 +351,10 @@ def test_readme_is_written_between_its_marks_and_nowhere_else(collected):
     readme = (PROJECT / "README.md").read_text()
     written = verdicts.readme_with(collected, readme)
     assert "| (i) | It is so, too. | holds | not comparable | gap 5.0 [" in written
-    assert "Of 4 distinct statements, the report's and those of later work, 1 hold, 1 do not hold, 0 are undecided" in written
+    assert (
+        "Of 4 distinct statements, the report's and those of later work, 1 hold, 1 do not hold, 0 are undecided"
+        in written
+    )
     outside = re.compile(re.escape(verdicts.START) + ".*" + re.escape(verdicts.END), re.DOTALL)
     assert outside.sub("", written) == outside.sub("", readme)
     assert verdicts.readme_with(collected, written) == written

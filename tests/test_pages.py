@@ -18,7 +18,7 @@ def carried(html, name):
 @pytest.fixture
 def walks():
     rng = np.random.default_rng(0)
-    shape = (2, 2, 3, 5)  # prompt, mode, kind, size
+    shape = (2, 2, 3, 5)  # prompt, mode, kind, place
     dims = ("prompt", "mode", "kind")
     return xr.Dataset(
         {
@@ -26,9 +26,11 @@ def walks():
             "threshold": (dims, np.where(rng.random(shape[:3]) < 0.3, np.nan, 40.0)),
             "probability": ((*dims, "place", "token_rank"), rng.uniform(0, 1, (*shape, 2))),
             "token": ((*dims, "token_rank"), rng.integers(60, 70, (*shape[:3], 2))),
-            "path_size": (("mode", "place"), np.stack([np.linspace(0, 180, 5), np.linspace(0, 2, 5)])),
         },
-        coords={"mode": ["sphere", "straight"], "kind": ["random", "real-other", "naive"]},
+        coords={
+            "path_size": (("mode", "place"), np.stack([np.linspace(0, 180, 5), np.linspace(0, 2, 5)])),
+            "mode": ["sphere", "straight"], "kind": ["random", "real-other", "naive"],
+        },
     )  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def test_explorer_carries_the_result_to_four_digits(walks):
     assert data["prompts"] == ["one </script><b>", "two"] and html.data.count("</script>") == 2
     for i in range(2):
         for m, mode in enumerate(data["modes"]):
-            assert mode["sizes"] == walks["sizes"].values[m].tolist()
+            assert mode["sizes"] == walks.path_size.values[m].tolist()
             for k, kind in enumerate(data["kinds"]):
                 walk, chosen = data["walks"][i][m][k], walks.isel(prompt=i).sel(mode=mode["name"], kind=kind)
                 np.testing.assert_allclose(walk["kl"], chosen.kl, rtol=1e-3)

@@ -95,7 +95,9 @@ def _css(verdict: str) -> str:
 def _buttons(rows: Sequence[tuple[str, dict]], name: str) -> str:
     """Radio buttons; the style sheet hides the rows of other verdicts."""
     found = [claim["verdict"] for _, claim in rows]
-    choices = [("all", f"all {len(found)}")] + [(_css(v), f"{MARKS[v]} {v} ({found.count(v)})") for v in COLORS if v in found]
+    choices = [("all", f"all {len(found)}")] + [
+        (_css(v), f"{MARKS[v]} {v} ({found.count(v)})") for v in COLORS if v in found
+    ]
     options = "".join(
         f'<label><input type="radio" name="{name}" value="{value}"{" checked" if value == "all" else ""}> {text}</label>'
         for value, text in choices
@@ -109,9 +111,9 @@ def _axis() -> str:
         for tick in TICKS
     )
     return (
-        f'<svg class="axis" width="100%" height="16" aria-hidden="true">{ticks}</svg><p>Effect over the half-width of practical '
-        "equality, the published sign to the right. Grey: practically equal. Dashed: the published size. Line: our interval, widened "
-        "for the number of statements in its family.</p>"
+        f'<svg class="axis" width="100%" height="16" aria-hidden="true">{ticks}</svg><p>Effect over the half-width of '
+        "practical equality, the published sign to the right. Grey: practically equal. Dashed: the published size. Line: our "
+        "interval, widened for the number of statements in its family.</p>"
     )
 
 
@@ -136,7 +138,8 @@ def picture(rows: Sequence[tuple[str, dict]]) -> str:
         )
     height = 10 + len(tested) * ROW + 24
     ticks = "".join(
-        f'<text x="{position(tick):.2f}%" y="12" text-anchor="middle" font-size="11" fill="#444">{tick}</text>' for tick in TICKS
+        f'<text x="{position(tick):.2f}%" y="12" text-anchor="middle" font-size="11" fill="#444">{tick}</text>'
+        for tick in TICKS
     )
     axis = f'<svg x="{LEFT}" y="{height - 22}" width="{WIDTH - LEFT - 10}" height="16">{ticks}</svg>'
     return (

@@ -1,4 +1,4 @@
-"""The directive `report-verdicts`: the report's ten statements as a forest plot, from the run whose claims page the book shows."""
+"""The directive `report-verdicts`: the report's ten statements as a forest plot, of the run that the claims page shows."""
 
 from docutils import nodes
 from sphinx.application import Sphinx

@@ -1,6 +1,6 @@
 """Statistics -> small tables of text, as pages show them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +9,6 @@ import xarray as xr
 
 from .. import estimates
 from ..results import code_hash, versions
-from ..statistics import Interval, proportion
 
 if TYPE_CHECKING:  # SAELens takes seconds to import, and only one chapter needs it
     from ..saes import Dictionary
@@ -27,11 +26,6 @@ class Table(pd.DataFrame):
             return super()._repr_html_()
 
 
-def size_format(sizes: Iterable[Interval]) -> str:
-    """One decimal where sizes reach 10 (degrees, activation units), two otherwise (norms of the base)."""
-    return ".1f" if max(size.value for size in sizes) >= 10 else ".2f"
-
-
 def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = None) -> Table:
     """Estimates over one and the same dimension, each a column of text under its name; shares in percent.
 
@@ -45,7 +39,7 @@ def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = No
 
 
 def _column(column: xr.Dataset | xr.DataArray, spec: str | None) -> pd.Series:
-    (dim,) = column.dims
+    (dim,) = column.dims if isinstance(column, xr.DataArray) else column.value.dims
     rows = column[dim].values
     if isinstance(column, xr.DataArray):
         shares = {str(row): float(column.sel({dim: row})) for row in rows}
@@ -64,60 +58,25 @@ def comparison(sizes: xr.DataArray, dim: str, reference: str) -> Table:
     })  # fmt: skip
 
 
-def matrix_table(values: dict[tuple[str, str], Interval]) -> Table:
-    """Intervals keyed by (row, column) as a table of text."""
-    rows = list(dict.fromkeys(row for row, _ in values))
-    return Table(
-        {column: {row: f"{values[row, column]:.2f}" if row != column else "" for row in rows} for column in rows}
-    )
+def matrix(cells: xr.Dataset | xr.DataArray, heading: str = "{}", spec: str | None = None) -> Table:
+    """Estimates, or shares, over two dimensions: a row for each member of the first, a column for each of the second.
+
+    Args:
+        cells: an estimate, or a DataArray of shares.
+        heading: of a column, with {} for the member.
+        spec: as for `columns`.
+    """
+    _, across = cells.dims if isinstance(cells, xr.DataArray) else cells.value.dims
+    members = cells[across].values.tolist()
+    return columns({heading.format(member): cells.sel({across: member}, drop=True) for member in members}, spec)
 
 
-def interval_table(values: dict[str, Interval], heading: str, spec: str = ".2f") -> Table:
-    """Named intervals as a table of text."""
-    return Table({heading: {name: f"{value:{spec}}" for name, value in values.items()}})
-
-
-def parts_table(parts: dict[str, tuple[Interval, Interval]], unit: str = "°") -> Table:
-    """Even and odd parts as a table of text."""
-    return Table(
-        {
-            f"even part ({unit})": {kind: f"{even:.1f}" for kind, (even, _) in parts.items()},
-            f"odd part ({unit})": {kind: f"{odd:.1f}" for kind, (_, odd) in parts.items()},
-        }
-    )
-
-
-def agreement(maps: dict[str, xr.Dataset]) -> Table:
-    """Shares of local and global minima at the first corner by map, and how often each map agrees with the first one."""
-    rows = {}
-    for what in ("local", "global"):
-        for section in next(iter(maps.values())).section.values:
-            found = {name: corners[what].sel(section=section).values for name, corners in maps.items()}
-            first, *others = found
-            row = {name: f"{proportion(values):.0%}" for name, values in found.items()}
-            row |= {f"{name} agrees": f"{(found[name] == found[first]).mean():.0%}" for name in others}
-            rows[f"{what} minimum, {section} corner"] = row
-    return Table.from_dict(rows, orient="index")
-
-
-def columns_table(columns: dict[str, dict[str, Interval]], spec: str = ".2f") -> Table:
-    """Named columns of named intervals as a table of text."""
-    return pd.concat([interval_table(column, name, spec) for name, column in columns.items()], axis=1).fillna("")
-
-
-def sizes_table(columns: dict[str, dict[str, Interval]]) -> Table:
-    """Named columns of named sizes as a table of text."""
-    tables = [interval_table(column, name, size_format(column.values())) for name, column in columns.items()]
-    return pd.concat(tables, axis=1).fillna("")
-
-
-def untrained_table(half_way: dict[tuple[str, str, str], Interval]) -> Table:
-    """AUROC by network, effect and comparison, as a table of text."""
-    headings = {"base": "plateau effect", "kind": "direction effect"}
-    rows: dict[str, dict[str, str]] = {}
-    for (network, effect, what), value in half_way.items():
-        rows.setdefault(network, {})[f"{headings[what]}, {effect.upper()}"] = f"{value:.2f}"
-    return Table.from_dict(rows, orient="index")
+def pairs(cells: xr.Dataset) -> Table:
+    """`estimates.pairwise` comparisons as a matrix with an empty diagonal."""
+    table = matrix(cells)
+    for member in table.index.intersection(table.columns):
+        table.loc[member, member] = ""
+    return table
 
 
 def dictionary_table(dictionaries: Sequence["Dictionary"]) -> Table:
@@ -138,12 +97,12 @@ def dictionary_table(dictionaries: Sequence["Dictionary"]) -> Table:
     return Table.from_dict(rows, orient="index")
 
 
-def extreme_latents(single: xr.Dataset, angles: np.ndarray, n: int = 10) -> Table:
-    """The n latents with the smallest and the n with the largest mean threshold angles [n_latents], and their tokens."""
-    order = np.argsort(angles, kind="stable")
+def extreme_latents(single: xr.Dataset, angles: xr.DataArray, n: int = 10) -> Table:
+    """The n latents with the smallest and the n with the largest mean threshold angles [latent], and their tokens."""
+    order = np.argsort(angles.values, kind="stable")
     chosen = np.concatenate([order[:n], order[max(n, len(order) - n) :]])
     columns = {
-        "mean angle (°)": [f"{angles[i]:.1f}" for i in chosen],
+        "mean angle (°)": [f"{float(angles[i]):.1f}" for i in chosen],
         "active on": [f"{float(single.frequency[i]):.2%}" for i in chosen],
         "tokens": [str(single.tokens.values[i]) for i in chosen],
     }

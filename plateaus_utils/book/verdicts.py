@@ -61,15 +61,16 @@ def glance(collected: Sequence[dict]) -> str:
         + (f" | {claim['reason']} |" if claim["verdict"] == NOT_TESTED else f"{claim['size']} | {headline(claim)} |")
         for label, claim in of_the_report(collected)
     )
-    return f"| | the report's statement | verdict | size | deciding number [interval] |\n| --- | --- | --- | --- | --- |\n{rows}\n"
+    head = "| | the report's statement | verdict | size | deciding number [interval] |\n| --- | --- | --- | --- | --- |"
+    return f"{head}\n{rows}\n"
 
 
 def counts(collected: Sequence[dict]) -> str:
     """How many statements have each verdict, in words."""
     found = claims.counts(collected)
     return (
-        f"Of {len(collected)} distinct statements, the report's and those of later work, {found[HOLDS]} hold, {found[FAILS]} do "
-        f"not hold, {found[OPEN]} are undecided, and {found[NOT_TESTED]} are not tested."
+        f"Of {len(collected)} distinct statements, the report's and those of later work, {found[HOLDS]} hold, "
+        f"{found[FAILS]} do not hold, {found[OPEN]} are undecided, and {found[NOT_TESTED]} are not tested."
     )
 
 
@@ -124,9 +125,12 @@ def _section(claim: dict) -> str:
     if claim["verdict"] == OPEN:
         lines.append(f"*What would decide it*: {needed(claim)}.")
     level = 100 * claim["level"]
-    rows = [f"| **{claim['estimand']}** | {number(claim['value'], *claim['interval'], claim['unit'])} ({level:.1f} %) | {claim['n']} |"]
+    rows = [
+        f"| **{claim['estimand']}** | {number(claim['value'], *claim['interval'], claim['unit'])} ({level:.1f} %) | {claim['n']} |"
+    ]
     rows += [
-        f"| {s['name']} | {number(s['value'], s['low'], s['high'], s['unit'])} (95 %) | {s['n']} |" for s in claim["secondary"]
+        f"| {s['name']} | {number(s['value'], s['low'], s['high'], s['unit'])} (95 %) | {s['n']} |"
+        for s in claim["secondary"]
     ]
     body = "\n\n".join(lines) + "\n\n| number | value [interval] | n |\n| --- | --- | --- |\n" + "\n".join(rows)
     title = f"{', '.join(claim['labels'])}: {claim['verdict']}, {claim['direction']}"
@@ -151,10 +155,13 @@ def needed(claim: dict) -> str:
 def controlled(folder: Path) -> str:
     """What the control by permuted labels found, in a sentence."""
     found = controls.run(folder)["permuted"]
-    outcome = "as it must be" if found["share"] <= found["limit"] else "MORE THAN IT MAY BE: the verdicts cannot be trusted"
+    outcome = (
+        "as it must be" if found["share"] <= found["limit"] else "MORE THAN IT MAY BE: the verdicts cannot be trusted"
+    )
     return (
-        f"With the kinds exchanged within prompts at random, {found['runs']:,} times over the {found['statements']} statements that "
-        f"compare two kinds, any statement was detected in {found['share']:.1%} of the runs (at most {found['limit']:.1%}), {outcome}."
+        f"With the kinds exchanged within prompts at random, {found['runs']:,} times over the {found['statements']} statements "
+        f"that compare two kinds, any statement was detected in {found['share']:.1%} of the runs (at most "
+        f"{found['limit']:.1%}), {outcome}."
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import ipywidgets as ipw
 import numpy as np
 import torch
+import xarray as xr
 
 from .. import plotting
 from ..activations import collect, generator, isotropic
@@ -42,6 +43,13 @@ class Walk:
     threshold: float
     """Where the KL first crosses the threshold, interpolated between sizes; NaN where it does not."""
     unit: str
+
+    @property
+    def curve(self) -> xr.DataArray:
+        """The KL divergence [size], with its sizes and their unit."""
+        return xr.DataArray(
+            self.kl, dims="path_size", coords={"path_size": ("path_size", self.sizes, {"unit": self.unit})}
+        )
 
 
 class Walker:
@@ -190,7 +198,7 @@ class Explorer:
         walk, i = self.walk, self.size.value
         self.reading.value = f"{walk.sizes[i]:.3g} ({walk.unit}), KL <b>{walk.kl[i]:.4f}</b> nats"
         tokens = top_tokens(walk.logits[[i]], self.walker.setting.model.tokenizer, N_SHOWN)[0]
-        figure = plotting.walk(walk.sizes, walk.kl, i, tokens, walk.threshold, KL_THRESHOLD, walk.unit)
+        figure = plotting.walk(walk.curve, i, tokens, walk.threshold)
         with self.picture:
             self.picture.clear_output(wait=True)
             plotting.show(figure, f"KL curve and next tokens at size {walk.sizes[i]:.3g}")

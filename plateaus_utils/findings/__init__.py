@@ -1,0 +1,1 @@
+"""Experiments -> the quantities and estimates that chapters show and judge, labelled; one module a chapter."""

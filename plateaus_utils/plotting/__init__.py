@@ -1,0 +1,43 @@
+"""Labelled arrays -> matplotlib Figures. One call makes one figure, without a title: captions belong to the page.
+
+Curves and samples are DataArrays with their coordinates, intervals are the Datasets that `estimates` returns. Units, limits
+and descriptions are read from their attributes; nothing is computed here beyond medians, quartiles and bins of what is drawn.
+"""
+
+from .curves import against_linear, curve_panels, flatness_panels, growth, lines_past, nearest_panels, pair_curves
+from .distributions import histogram_panels, paired_thresholds, scatter_panels, single_latents, spectrum
+from .intervals import dots, grouped_dots, interval_curve, layer_panels
+from .maps import plane, triangles
+from .style import COLORS, KIND_COLORS, KIND_DASHES, LABELS, SERIES, STYLE, show
+from .walks import path_sketch, token_curve, walk
+
+__all__ = [
+    "COLORS",
+    "KIND_COLORS",
+    "KIND_DASHES",
+    "LABELS",
+    "SERIES",
+    "STYLE",
+    "against_linear",
+    "curve_panels",
+    "dots",
+    "flatness_panels",
+    "grouped_dots",
+    "growth",
+    "histogram_panels",
+    "interval_curve",
+    "layer_panels",
+    "lines_past",
+    "nearest_panels",
+    "pair_curves",
+    "paired_thresholds",
+    "path_sketch",
+    "plane",
+    "scatter_panels",
+    "show",
+    "single_latents",
+    "spectrum",
+    "token_curve",
+    "triangles",
+    "walk",
+]
