@@ -2,8 +2,8 @@
 
 `python -m plateaus_utils.replicate MODEL ...` measures what decides each statement that needs no SAE, on fewer prompts
 than the book does, and leaves verdicts in `results/replicate+MODEL`; the claims page shows them beside its own. A MODEL is any name
-that `load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which nothing that
-training makes may be found.
+that `load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which nothing
+that training makes may be found.
 """
 
 import argparse

@@ -124,10 +124,8 @@ def _section(claim: dict) -> str:
         lines.append(f"*Departs from the publication*: {entry['departs']}")
     if claim["verdict"] == OPEN:
         lines.append(f"*What would decide it*: {needed(claim)}.")
-    level = 100 * claim["level"]
-    rows = [
-        f"| **{claim['estimand']}** | {number(claim['value'], *claim['interval'], claim['unit'])} ({level:.1f} %) | {claim['n']} |"
-    ]
+    decided = f"{number(claim['value'], *claim['interval'], claim['unit'])} ({100 * claim['level']:.1f} %)"
+    rows = [f"| **{claim['estimand']}** | {decided} | {claim['n']} |"]
     rows += [
         f"| {s['name']} | {number(s['value'], s['low'], s['high'], s['unit'])} (95 %) | {s['n']} |"
         for s in claim["secondary"]
