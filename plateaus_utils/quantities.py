@@ -42,6 +42,15 @@ def crossings(curves: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
     )
 
 
+def chords(angles: xr.DataArray, norms: xr.DataArray) -> xr.DataArray:
+    """Straight distances from the base at angles on the sphere, in degrees, around bases of these norms; NaN stays NaN.
+
+    Equal angles around bases of different norms are different distances.
+    """
+    found = (2 * norms * np.sin(np.deg2rad(angles) / 2)).transpose(*angles.dims).drop_attrs()
+    return found.assign_attrs(description="distance from the base", unit=norms.attrs.get("unit", ""))
+
+
 def shares(curves: xr.DataArray, end: float) -> xr.DataArray:
     """Curves [..., path_size] up to the size `end`, divided by their value there."""
     kept = curves.sel(path_size=curves.path_size.values <= end + 1e-9)

@@ -59,14 +59,25 @@ def extremes(estimate: xr.Dataset, null: float) -> dict[str, str]:
     return {"smallest": at(low), "largest": at(high), "reverses": "it reverses" if both else "it does not reverse"}
 
 
-def sample(setting: Any, n_directions: int | None = None) -> dict[str, Any]:
-    """What was studied, and on how much: the names that every chapter's head shows."""
+def sample(setting: Any, n_directions: int | None = None, shown: Any = None) -> dict[str, Any]:
+    """What was studied, and on how much: the names that every chapter's head shows.
+
+    Args:
+        setting: of the prompts that decide.
+        shown: of those that are only drawn.
+    """
     found = {
         "studied": setting.description,
         "n_prompts_used": setting.n_prompts,
-        "n_documents_used": len(set(setting.documents.tolist())),
+        "n_documents_used": _documents(setting),
     }
+    if shown is not None:
+        found |= {"n_prompts_shown": shown.n_prompts, "n_documents_shown": _documents(shown)}
     return found if n_directions is None else found | {"n_directions_used": n_directions}
+
+
+def _documents(setting: Any) -> int:
+    return len(set(setting.documents.tolist()))
 
 
 # The answers --------------------------------------------------------------------------------------------------------
@@ -95,26 +106,45 @@ def plateaus(threshold: xr.Dataset, gap: xr.Dataset, separation: xr.Dataset, lev
     )
 
 
-def sensitive(threshold: xr.Dataset, within: xr.Dataset) -> str:
+def sensitive(separation: xr.Dataset, earlier: xr.Dataset, gap: xr.Dataset, effects: xr.Dataset, first: str) -> str:
     """The answer of chapter 3.
 
     Args:
-        threshold: median threshold angle over [kind].
-        within: AUROC within prompts over [kind, of], see `estimates.pairwise`.
+        separation: within-prompt AUROC of the threshold angle, random above real-other.
+        earlier: share of prompts in which the median real-other angle is the smaller one.
+        gap: threshold angle, random minus real-other.
+        effects: angles of Gaussian minus real kinds of direction and their parts over [effect, part].
+        first: which kind has the smallest angle, see `smallest`.
     """
-    separation, mixtures = (
-        within.sel(kind="real-other", of="random"),
-        within.sel(kind="real mixture", of="random mixture"),
-    )
-    verdict = _above(separation, 0.5, "sooner than", "later than", "not distinguishably sooner than")
-    mixed = _above(mixtures, 0.5, "still sooner", "later", "not distinguishable")
+    sooner = _above(separation, 0.5, "sooner than", "later than", "not distinguishably sooner than")
+    deviations = effects.sel(effect="deviations")
+    without = _above(deviations.sel(part="towards"), 0, "matter sooner, too", "matter later", "are not told apart")
     return (
-        f"The median threshold angle is {words(threshold.sel(kind='real-other'))} for real-other and "
-        f"{words(threshold.sel(kind='random'))} for random directions; within a prompt a random direction has the larger "
-        f"angle with probability {words(separation)} (95 % interval, {int(separation.n)} prompts). By this measure "
-        f"real-other directions matter {verdict} random ones. Between mixtures, which contain no base and arrive nowhere, "
-        f"that probability is {words(mixtures)}: real mixtures are {mixed}."
+        f"In the same prompt, a random direction has the larger threshold angle than a real-other one with probability "
+        f"{words(separation)} (95 % interval over {int(separation.n_documents)} documents); the mean difference is "
+        f"{words(gap)}, and in {percent(earlier)} of the prompts the median real-other angle is the smaller one. By this "
+        f"measure real-other directions matter {sooner} random ones. Deviations from the mean, which contain neither base "
+        f"nor mean, {without}: by {words(deviations.sel(part='towards'))}, {side(deviations)} "
+        f"({int(deviations.n_documents)} documents). Of all kinds, the smallest angles are those of {first}."
     )
+
+
+def side(effect: xr.Dataset) -> str:
+    """Which of its parts an effect over [part] mostly is."""
+    even, odd = (abs(float(effect.value.sel(part=part))) for part in ("even", "odd"))
+    return "mostly on the target's side alone" if odd > even else "mostly on both sides of the axis"
+
+
+def smallest(estimate: xr.Dataset) -> str:
+    """The member of an estimate's one dimension with the smallest value, and that value."""
+    (dim,) = estimate.value.dims
+    found = estimate.isel({dim: int(estimate.value.argmin())})
+    return f"*{found[dim].item()}* ({words(found)})"
+
+
+def compared(difference: xr.Dataset) -> str:
+    """Whether one thing is larger than another, from the interval of their difference."""
+    return _above(difference, 0, "larger", "smaller", "not distinguishable in size")
 
 
 def optima(corner: xr.Dataset, both_sides: xr.Dataset) -> str:

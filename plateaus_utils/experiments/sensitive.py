@@ -165,10 +165,10 @@ def arrival_angles(setting: Setting) -> xr.DataArray:
 
 
 def same_token_pairs(setting: Setting) -> xr.Dataset:
-    """Paths to a real activation of another document with the same last token, of the prompts that have one."""
+    """Paths to a real activation of another document with the same last token; NaN for prompts that have none."""
     chosen = setting.same_token_index(generator(setting.seed, "same token pairs"))
     paths = pair_paths(setting, "pairs_same_token", ends=chosen.clamp_min(0), interpolations=("linear",))
-    return paths.isel(prompt=(chosen >= 0).numpy())
+    return paths.where(xr.DataArray((chosen >= 0).numpy(), dims="prompt"))
 
 
 def other_token_pairs(setting: Setting) -> xr.Dataset:

@@ -28,14 +28,21 @@ def _lines(ax, estimate: xr.Dataset, x: str) -> None:
 
 
 @styled
-def interval_curve(estimate: xr.Dataset, x: str, ylabel: str, reference: float | None = None) -> Figure:
-    """Estimates over [series, `x`] against a logarithmic x, which its own `description` and `unit` label."""
+def interval_curve(
+    estimate: xr.Dataset, x: str, ylabel: str, reference: float | None = None, scale: str = "log"
+) -> Figure:
+    """Estimates over [series, `x`] against x, which its own `description` and `unit` label.
+
+    Args:
+        reference: where to draw a dotted horizontal line.
+        scale: of the axis of x, as matplotlib calls it.
+    """
     figure, axes = panels(1, 1, width=5.6)
     ax = axes[0, 0]
     _lines(ax, estimate, x)
     if reference is not None:
         ax.axhline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
-    ax.set(xlabel=axis_text(estimate[x]), ylabel=ylabel, xscale="log")
+    ax.set(xlabel=axis_text(estimate[x]), ylabel=ylabel, xscale=scale)
     return figure
 
 

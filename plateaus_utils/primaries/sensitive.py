@@ -61,7 +61,7 @@ def slopes(pairs: xr.Dataset) -> xr.DataArray:
 
 def same_token_slope(setting: Setting) -> xr.DataArray:
     """C19 Maximal slope towards an activation of the same last token, of the prompts that have one."""
-    return slopes(sensitive.same_token_pairs(setting))
+    return slopes(sensitive.same_token_pairs(setting)).dropna("prompt")
 
 
 def mean_correlations(setting: Setting) -> xr.DataArray:
