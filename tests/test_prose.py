@@ -56,3 +56,39 @@ def test_answer_about_plateaus_follows_the_gap(gap, word):
     answer = prose.plateaus(threshold, estimate(*gap, "degrees"), estimate(0.87, 0.8, 0.9), 0.5)
     assert f"are {word} those around Gaussian ones" in answer
     assert "42.0 [40.0" in answer and "over 36 documents, 120 prompts" in answer
+
+
+def effect(even, odd):
+    parts = [even + odd, even, odd]
+    found = [[1.0, 0.5, 0.5], parts]
+    values = {"value": found, "low": np.subtract(found, 0.1), "high": np.add(found, 0.1)}
+    dims = ("effect", "part")
+    coords = {"effect": ["targets", "deviations"], "part": ["towards", "even", "odd"]}
+    return xr.Dataset(
+        {name: (dims, x) for name, x in values.items()} | {"n_documents": 60}, coords, {"unit": "degrees"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("separation", "parts", "words"),
+    [
+        ((0.7, 0.6, 0.8), (2.0, 5.0), ("matter sooner than random ones", "matter sooner, too: by 7.0", "side alone")),
+        ((0.4, 0.3, 0.45), (5.0, 2.0), ("matter later than random ones", "sooner, too", "both sides of the axis")),
+        ((0.5, 0.4, 0.6), (-3.0, -1.0), ("not distinguishably sooner than", "matter later: by -4.0", "both sides")),
+        ((0.5, 0.4, 0.6), (1.0, -1.0), ("not distinguishably sooner than", "are not told apart", "both sides")),
+    ],
+)
+def test_answer_about_directions_follows_the_intervals(separation, parts, words):
+    first = prose.smallest(estimate([50.0, 31.4], [48, 29], [52, 33], "degrees", kind=["random", "towards mean"]))
+    gap, earlier = estimate(5.6, 3.0, 8.0, "degrees"), estimate(0.9, 0.8, 0.95)
+    answer = prose.sensitive(estimate(*separation), earlier, gap, effect(*parts), first)
+    assert all(word in answer for word in words), answer
+    assert "over 36 documents" in answer and "60 documents" in answer and "*towards mean* (31.4" in answer
+
+
+@pytest.mark.parametrize(
+    ("difference", "word"),
+    [((2, 1, 3), "larger"), ((-2, -3, -1), "smaller"), ((0, -1, 1), "not distinguishable in size")],
+)
+def test_a_difference_says_which_is_larger(difference, word):
+    assert prose.compared(estimate(*difference)) == word

@@ -138,7 +138,7 @@ def side(effect: xr.Dataset) -> str:
 def smallest(estimate: xr.Dataset) -> str:
     """The member of an estimate's one dimension with the smallest value, and that value."""
     (dim,) = estimate.value.dims
-    found = estimate.isel({dim: int(estimate.value.argmin())})
+    found = estimate.isel({dim: int(estimate.value.argmin(dim))})
     return f"*{found[dim].item()}* ({words(found)})"
 
 
