@@ -87,7 +87,7 @@ plotting.show(fig, "Two panels against angle: reverse KL divergence, and share o
 #
 # ## Do real-other directions matter sooner?
 #
-# The threshold angle is where the KL divergence reaches 0.5 nats. Prompts differ in it more than kinds of direction do. So kinds
+# The threshold angle is where the KL divergence reaches 0.5 nats. Prompts differ in it, whatever the direction. So kinds
 # are compared inside each prompt, with {glue:text}`n_many` directions of each: by the share of pairs in which the random
 # direction has the larger angle (the AUROC within prompts; one half where there is no difference), averaged over documents.
 
@@ -199,19 +199,19 @@ plotting.show(
 # (uncut: {glue:text}`uncut_auroc`; {glue:text}`n_documents_shown` documents). Within half-way {glue:text}`cut_share` of the
 # real-other and {glue:text}`cut_share_random` of the random paths reach the threshold.
 #
-# **Both ways along the axis.** On the sphere $t - b$ and $t$ name the same meridian, so its negative leads away from the target along
-# the same axis. The threshold angle $\theta_+$ towards the target is the sum of an *even* part $(\theta_+ + \theta_-)/2$, which says
-# how sensitive the axis is, and an *odd* part $(\theta_+ - \theta_-)/2$, which is negative where the target's side matters
-# sooner. Means over {glue:text}`n_documents_shown` documents:
+# **Both ways along the axis.** On the sphere $t - b$ and $t$ name the same meridian, so its negative leads *away* from the target
+# along the same axis. The threshold angle $\theta_+$ *towards* the target is the sum of an *even* part $(\theta_+ + \theta_-)/2$,
+# which says how sensitive the axis is, and an *odd* part $(\theta_+ - \theta_-)/2$, which is negative where the target's side
+# matters sooner; $\theta_-$ is their difference. Means over {glue:text}`n_documents_shown` documents:
 
 # %%
 parts = findings.both_ways(angles)  # [part, prompt, kind, direction]
 tables.matrix(findings.mean_parts(parts), "{} (°)", ".1f")
 
 # %% [markdown]
-# How much larger the angles of the Gaussian kind are than those of the real one, and which part of that belongs to the axis and which
-# to the target's side: for *targets* ($g - b$ against $r - b$), *deviations* ($g - \mu$ against $r - \mu$) and *mixtures*
-# ($g_1 - g_2$ against $r_1 - r_2$).
+# How much larger the angles of the Gaussian kind are than those of the real one: for *targets* ($g - b$ against $r - b$),
+# *deviations* ($g - \mu$ against $r - \mu$) and *mixtures* ($g_1 - g_2$ against $r_1 - r_2$). A difference that is there both ways
+# is even; one that is there only towards the target is half even and half odd.
 
 # %%
 effects = findings.real_effects(parts)  # [effect, part]
@@ -219,9 +219,9 @@ tables.matrix(effects, "{} (°)", ".1f")
 
 # %% [markdown]
 # Between targets the difference is {glue:text}`targets_towards`. With base and mean removed, between deviations, it is
-# {glue:text}`deviations_towards`, {glue:text}`deviation_size` (by {glue:text}`deviation_gain`). Of this, {glue:text}`deviations_even`
-# is even and {glue:text}`deviations_odd` odd: it is {glue:text}`deviation_side`. Between mixtures, whose odd part is nothing but
-# sampling, it is {glue:text}`mixtures_towards`.
+# {glue:text}`deviations_towards`, {glue:text}`deviation_size` (by {glue:text}`deviation_gain`). It is {glue:text}`deviation_part`
+# ({glue:text}`deviations_odd` against {glue:text}`deviations_even`), and away from the targets it is {glue:text}`deviations_away`.
+# Between mixtures, whose odd part is nothing but sampling, it is {glue:text}`mixtures_towards`.
 #
 # **The mean.** Targets differ in how far they lie towards the mean $\mu$. {cite:t}`giglemiani2024synthetic` found earlier thresholds for
 # directions with a larger cosine with the direction to the mean. For each of the {glue:text}`n_many` directions of a prompt: the
@@ -348,7 +348,7 @@ prose.glue(
 deviations, gained = effects.sel(effect="deviations"), findings.deviation_gain(parts)
 prose.glue(
     targets=effects.sel(effect="targets"), deviations=deviations, mixtures=effects.sel(effect="mixtures"),
-    deviation_gain=gained, deviation_size=prose.compared(gained), deviation_side=prose.side(deviations))
+    deviation_gain=gained, deviation_size=prose.compared(gained), deviation_part=prose.larger_part(deviations))
 
 # %% tags=["remove-cell"]
 prose.glue(
@@ -359,8 +359,8 @@ prose.glue(
 # ## What this page does not show
 #
 # That real-other directions are features. They differ from Gaussian ones in everything that a covariance matrix does not hold, and
-# an early threshold marks any direction that the network reads strongly. That the side on which a target lies matters does not say
-# why: switching something on, arriving somewhere and leaving the base's own region all happen on one side. The correlation with the
+# an early threshold marks any direction that the network reads strongly. Where the side on which a target lies matters, that does not
+# say why: switching something on, arriving somewhere and leaving the base's own region all happen on one side. The correlation with the
 # mean is one within these draws; nothing was moved towards the mean with everything else kept. Whether sensitive directions are
 # optima is the next question, and {doc}`06_trivial_explanations` asks what else could make them.
 #

@@ -40,6 +40,7 @@ def test_the_angle_towards_a_target_is_the_sum_of_its_even_and_odd_part(angles):
         found = parts.sel(kind=kind)
         np.testing.assert_allclose(found.sel(part="towards"), ahead)
         np.testing.assert_allclose(found.sel(part="even"), (ahead + back) / 2)
+        np.testing.assert_allclose(found.sel(part="away"), back)
         np.testing.assert_allclose(found.sel(part="even") + found.sel(part="odd"), ahead)
 
 
@@ -52,12 +53,12 @@ def test_effects_are_gaussian_minus_real_and_their_parts_add_up(angles):
         assert float(found.sel(part="even") + found.sel(part="odd")) == pytest.approx(float(found.sel(part="towards")))
 
 
-def test_an_effect_of_one_side_alone_is_odd_in_its_half(angles):
+def test_an_effect_of_one_side_alone_is_half_even_and_half_odd(angles):
     """Only the real deviation's own side is 10° sooner: 5° of that are even, 5° odd."""
     level = angles.copy(data=np.full(angles.shape, 60.0))
     level.loc[{"kind": "real deviation"}] = 50.0
     effects = findings.real_effects(findings.both_ways(level)).value
-    np.testing.assert_allclose(effects.sel(effect="deviations", part=["towards", "even", "odd"]), [10, 5, 5])
+    np.testing.assert_allclose(effects.sel(effect="deviations"), [10, 0, 5, 5])
     np.testing.assert_allclose(effects.sel(effect="targets"), 0)
 
 

@@ -59,11 +59,10 @@ def test_answer_about_plateaus_follows_the_gap(gap, word):
 
 
 def effect(even, odd):
-    parts = [even + odd, even, odd]
-    found = [[1.0, 0.5, 0.5], parts]
+    found = [[1.0, 0.0, 0.5, 0.5], [even + odd, even - odd, even, odd]]
     values = {"value": found, "low": np.subtract(found, 0.1), "high": np.add(found, 0.1)}
     dims = ("effect", "part")
-    coords = {"effect": ["targets", "deviations"], "part": ["towards", "even", "odd"]}
+    coords = {"effect": ["targets", "deviations"], "part": ["towards", "away", "even", "odd"]}
     return xr.Dataset(
         {name: (dims, x) for name, x in values.items()} | {"n_documents": 60}, coords, {"unit": "degrees"}
     )
@@ -72,10 +71,10 @@ def effect(even, odd):
 @pytest.mark.parametrize(
     ("separation", "parts", "words"),
     [
-        ((0.7, 0.6, 0.8), (2.0, 5.0), ("matter sooner than random ones", "matter sooner, too: by 7.0", "side alone")),
-        ((0.4, 0.3, 0.45), (5.0, 2.0), ("matter later than random ones", "sooner, too", "both sides of the axis")),
-        ((0.5, 0.4, 0.6), (-3.0, -1.0), ("not distinguishably sooner than", "matter later: by -4.0", "both sides")),
-        ((0.5, 0.4, 0.6), (1.0, -1.0), ("not distinguishably sooner than", "are not told apart", "both sides")),
+        ((0.7, 0.6, 0.8), (2.0, 5.0), ("matter sooner than random ones", "matter sooner than Gaussian ones", "-3.0 [")),
+        ((0.4, 0.3, 0.45), (5.0, 2.0), ("matter later than random ones", "sooner than Gaussian", "3.0 [2.9")),
+        ((0.5, 0.4, 0.6), (-3.0, -1.0), ("not distinguishably sooner than", "matter later than Gaussian", "is -4.0 [")),
+        ((0.5, 0.4, 0.6), (1.0, -1.0), ("not distinguishably sooner than", "are not told apart from", "is 0.0 [")),
     ],
 )
 def test_answer_about_directions_follows_the_intervals(separation, parts, words):
@@ -84,6 +83,11 @@ def test_answer_about_directions_follows_the_intervals(separation, parts, words)
     answer = prose.sensitive(estimate(*separation), earlier, gap, effect(*parts), first)
     assert all(word in answer for word in words), answer
     assert "over 36 documents" in answer and "60 documents" in answer and "*towards mean* (31.4" in answer
+
+
+@pytest.mark.parametrize(("parts", "word"), [((2.0, -5.0), "more odd than even"), ((5.0, 2.0), "more even than odd")])
+def test_the_larger_part_of_an_effect(parts, word):
+    assert prose.larger_part(effect(*parts).sel(effect="deviations")) == word
 
 
 @pytest.mark.parametrize(

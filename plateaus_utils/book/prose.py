@@ -117,22 +117,22 @@ def sensitive(separation: xr.Dataset, earlier: xr.Dataset, gap: xr.Dataset, effe
         first: which kind has the smallest angle, see `smallest`.
     """
     sooner = _above(separation, 0.5, "sooner than", "later than", "not distinguishably sooner than")
-    deviations = effects.sel(effect="deviations")
-    without = _above(deviations.sel(part="towards"), 0, "matter sooner, too", "matter later", "are not told apart")
+    towards, away = (effects.sel(effect="deviations", part=part) for part in ("towards", "away"))
+    without = _above(towards, 0, "matter sooner than", "matter later than", "are not told apart from")
     return (
         f"In the same prompt, a random direction has the larger threshold angle than a real-other one with probability "
         f"{words(separation)} (95 % interval over {int(separation.n_documents)} documents); the mean difference is "
         f"{words(gap)}, and in {percent(earlier)} of the prompts the median real-other angle is the smaller one. By this "
-        f"measure real-other directions matter {sooner} random ones. Deviations from the mean, which contain neither base "
-        f"nor mean, {without}: by {words(deviations.sel(part='towards'))}, {side(deviations)} "
-        f"({int(deviations.n_documents)} documents). Of all kinds, the smallest angles are those of {first}."
+        f"measure real-other directions matter {sooner} random ones. With base and mean removed from both targets, real "
+        f"directions {without} Gaussian ones ({int(towards.n_documents)} documents): the difference is {words(towards)}, and "
+        f"{words(away)} the other way along the same axes. Of all kinds, the smallest angles are those of {first}."
     )
 
 
-def side(effect: xr.Dataset) -> str:
+def larger_part(effect: xr.Dataset) -> str:
     """Which of its parts an effect over [part] mostly is."""
     even, odd = (abs(float(effect.value.sel(part=part))) for part in ("even", "odd"))
-    return "mostly on the target's side alone" if odd > even else "mostly on both sides of the axis"
+    return "more odd than even" if odd > even else "more even than odd"
 
 
 def smallest(estimate: xr.Dataset) -> str:

@@ -83,15 +83,15 @@ def cut_short(sizes: xr.DataArray, arrival: xr.DataArray) -> xr.DataArray:
 
 
 def both_ways(sizes: xr.DataArray) -> xr.DataArray:
-    """Threshold angles along AXES and what they are the sum of [part, prompt, kind, direction]; censored ones count as the limit.
+    """Threshold angles both ways along AXES and their parts [part, prompt, kind, direction]; censored ones count as limits.
 
-    `towards` is the angle θ₊ towards the target, `even` the mean (θ₊ + θ₋)/2 of both ways along the axis, `odd` half their
-    difference (θ₊ - θ₋)/2, negative where the target's side matters sooner.
+    `towards` and `away` are the angles θ₊ and θ₋ towards the target and away from it, `even` is their mean (θ₊ + θ₋)/2, `odd`
+    half their difference (θ₊ - θ₋)/2, negative where the target's side matters sooner.
     """
     known = sizes.fillna(sizes.attrs["limit"])
     ahead = known.sel(kind=list(AXES))
     back = known.sel(kind=["-" + kind for kind in AXES]).assign_coords(kind=list(AXES))
-    parts = {"towards": ahead, "even": (ahead + back) / 2, "odd": (ahead - back) / 2}
+    parts = {"towards": ahead, "away": back, "even": (ahead + back) / 2, "odd": (ahead - back) / 2}
     found = xr.concat(parts.values(), xr.Variable("part", list(parts)), combine_attrs="drop")
     return found.assign_attrs(unit="degrees")
 
@@ -110,7 +110,7 @@ EFFECTS = {
 
 
 def real_effects(parts: xr.DataArray) -> xr.Dataset:
-    """How much larger the angles and parts of `both_ways` are for the Gaussian kind of EFFECTS than for the real one [effect, part]."""
+    """Gaussian minus real kind of EFFECTS in the angles and parts of `both_ways`, over [effect, part]."""
     found = {name: estimates.within_difference(parts, "kind", *pair) for name, pair in EFFECTS.items()}
     return estimates.together(found, "effect")
 
