@@ -337,7 +337,7 @@ prose.glue(
 # %% tags=["remove-cell"]
 arrival = sensitive.arrival_angles(setting)
 cut = findings.cut_short(main_angles, arrival)
-reached = 1 - estimates.censored(cut)
+reached = cut.notnull().mean(("prompt", "direction"))
 prose.glue(
     arrival_median=f"{float(arrival.median()):.0f}°",
     cut_auroc=estimates.within_auroc(cut, "kind", "random", "real-other"),

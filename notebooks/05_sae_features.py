@@ -106,7 +106,7 @@ tables.comparison(distance, "kind", "real-other")
 spread = {mode: latents.spread_thresholds(few, sae, mode) for mode in ("sphere", "straight")}
 by_number = findings.by_number_of_latents(spread["sphere"])
 
-# %% mystnb={"figure": {"caption": "Median threshold angle of a direction that is the sum of k latents. Bands: 95 percent intervals over documents.", "name": "fig-spread"}}
+# %% mystnb={"figure": {"caption": "Median threshold angle of a direction that is the sum of k latents. Bands: 95 percent intervals over documents; what lies beyond the range is drawn at its limit.", "name": "fig-spread"}}
 fig = plotting.interval_curve(by_number, "k", "threshold angle (degrees)")
 plotting.show(fig, "Threshold angle against the number of latents in the sum, for three kinds of sum.")
 

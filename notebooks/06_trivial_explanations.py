@@ -108,7 +108,7 @@ tables.columns({"AUROC, random against real-other": by_effect})
 # %%
 sweep = explanations.layer_thresholds({i: by_layer[i] for i in layers}, n_prompts_layer)
 
-# %% mystnb={"figure": {"caption": "Perturbing the input of different blocks. Left: median threshold angle around real and Gaussian bases (random directions) and along real-other directions. Right: AUROC of real against Gaussian bases (plateau effect) and of random against real-other directions (direction effect). Bands: 95 percent intervals.", "name": "fig-layers"}}
+# %% mystnb={"figure": {"caption": "Perturbing the input of different blocks. Left: median threshold angle around real and Gaussian bases (random directions) and along real-other directions. Right: AUROC of real against Gaussian bases (plateau effect) and of random against real-other directions (direction effect). Bands: 95 percent intervals; what lies beyond the range is drawn at its limit.", "name": "fig-layers"}}
 fig = plotting.layer_panels(findings.sizes_by_layer(sweep), findings.separation_by_layer(sweep))
 plotting.show(fig, "Threshold angle and AUROC against the perturbed block.")
 

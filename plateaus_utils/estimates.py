@@ -251,7 +251,7 @@ def within(
     of: str | None = None,
     against: str | None = None,
 ) -> xr.Dataset:
-    """`document_means` of a contrast (see `contrasts`) of members of a dimension; arguments, result and errors as of `versus`."""
+    """`document_means` of a contrast (see `contrasts`) of members of a dimension; the rest as of `versus`."""
     named, others = _members(sample, dim, of, against)
     if len(named) == 2:
         return document_means(contrast(sample, dim, of, against))

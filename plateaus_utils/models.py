@@ -1,6 +1,6 @@
 """Name or path -> language model: a TransformerLens bridge, the plain network that the engine runs, and what they are.
 
-Names are the embedded model's (see `embedded`), hub ids, or local Hugging Face folders.
+Names are those of embedded models (see `embedded`), hub ids, local Hugging Face folders, or GGUF files.
 """
 
 import copy
@@ -23,11 +23,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from .embedded import EMBEDDED, TINY, embedded_folder, fingerprint, quiet, tiny_folder
-from .errors import ModelError
+from .arguments import check
+from .conversion import fingerprint, gguf_folder, quiet
+from .embedded import EMBEDDED, EMBEDDED_MODELS, TINY, embedded_folder, tiny_folder
+from .errors import ModelError, first_line
 
 DESCRIPTIONS = {
-    EMBEDDED: "SmolLM2-135M-Instruct, four-bit weights (Q4_1), dequantized to float32",
+    **{name: model.description for name, model in EMBEDDED_MODELS.items()},
     TINY: "a tiny GPT-2 with random weights (for checking the software, not a finding)",
 }
 
@@ -56,7 +58,7 @@ class LanguageModel:
     tokenizer: PreTrainedTokenizerBase
     processing: str
     centred: bool
-    """Whether activations at the hooks have zero mean over the hidden dimensions."""
+    """Whether activations are given with zero mean over the hidden dimensions; see `canonical`."""
     revision: str
     """Hub commit, or a hash of the files that hold the weights."""
 
@@ -91,7 +93,7 @@ class LanguageModel:
 
     @property
     def default_hook(self) -> str:
-        """Where the report perturbs: the input of the second block."""
+        """Where the report perturbs, and where every model is perturbed by default: the input of the second block."""
         return "blocks.1.hook_resid_pre"
 
     @property
@@ -102,6 +104,14 @@ class LanguageModel:
             "normalized": "ln_final.hook_normalized",
             "logits": "unembed.hook_out",
         }
+
+    def canonical(self, stream: torch.Tensor) -> torch.Tensor:
+        """Residual stream [..., d_model] without its mean over the hidden dimensions, where the model is centred.
+
+        A LayerNorm cannot see that mean. TransformerLens takes it out of the writing weights of most architectures; BLOOM,
+        Nemotron and XGLM keep some of it.
+        """
+        return stream - stream.mean(-1, keepdim=True) if self.centred else stream
 
     def layer_of(self, hook_name: str) -> int:
         """Index of the block that reads the stream at `hook_name`; n_layers means the final norm reads it.
@@ -125,10 +135,10 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     """Load a causal language model with its tokenizer.
 
     Args:
-        name: `smollm2-135m-instruct` (embedded), `tiny-random-gpt2` (for checks), a local Hugging Face folder, or a
-            hub id such as `openai-community/gpt2`.
-        device: `auto` (CUDA, then MPS, then CPU), or a torch device.
-        dtype: `float32`; lower precision has a noise floor that the caller must show.
+        name: `smollm2-135m-instruct` or `gemma-3-270m` (embedded), `tiny-random-gpt2` (for checks), a local Hugging Face
+            folder, a GGUF file (converted once, and named by its file name), or a hub id such as `openai-community/gpt2`.
+        device: `auto` (an accelerator where there is one), or `cpu`, `cuda`, `mps` or `xpu`, also with a number (`cuda:1`).
+        dtype: `float32`, `float64`, `bfloat16` or `float16`; the last two have a noise floor that the caller must show.
 
     Returns:
         The model in evaluation mode, without gradients on its weights. LayerNorm models carry TransformerLens' weight
@@ -136,7 +146,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
         they are, because an RMSNorm sees the mean over the hidden dimensions and centring would change the function.
 
     Raises:
-        ModelError: the model is unknown, cannot be reached or read, or is not supported.
+        ParameterError: an argument is of the wrong type, or `device` or `dtype` is none of these.
+        ModelError: the model is unknown, cannot be reached or read, or is not supported; or the device is not here.
 
     Example:
         >>> import plateaus_utils as pu
@@ -144,8 +155,11 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
         >>> model.n_layers, model.d_model, model.default_hook
         (4, 32, 'blocks.1.hook_resid_pre')
     """
-    precision, place = _dtype(dtype), _device(device)
+    check(model=name, device=device, dtype=dtype)
+    precision, place = getattr(torch, dtype), _device(device)
     folder = local_folder(name)
+    if _is_gguf(name):
+        name = Path(name).name
     _require_causal(name, folder)
     network, tokenizer = _read(name, folder, precision)
     network.to(place)
@@ -172,17 +186,23 @@ def initializer_ranges(model: LanguageModel) -> dict[str, float]:
 
 
 def local_folder(name: str) -> Path | None:
-    """The Hugging Face folder behind `name`, made if it is the embedded or the tiny model; None for a hub id."""
-    if name == EMBEDDED:
-        return embedded_folder()
+    """The Hugging Face folder behind `name`, made if it is embedded, the tiny model or a GGUF file; None for a hub id."""
+    if name in EMBEDDED_MODELS:
+        return embedded_folder(name)
     if name == TINY:
         return tiny_folder()
+    if _is_gguf(name):
+        return gguf_folder(Path(name).expanduser())
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if name.startswith((".", "/", "~")):
         raise ModelError(f"There is no folder '{name}'; give a Hugging Face folder, a hub id, or '{EMBEDDED}'.")
     return None
+
+
+def _is_gguf(name: str) -> bool:
+    return name.lower().endswith(".gguf") and not Path(name).expanduser().is_dir()
 
 
 def _require_causal(name: str, folder: Path | None) -> None:
@@ -220,7 +240,12 @@ def _read(name: str, folder: Path | None, dtype: torch.dtype) -> tuple[PreTraine
     """Weights and tokenizer as transformers reads them, with its many errors turned into one."""
     try:
         network, loaded = AutoModelForCausalLM.from_pretrained(
-            folder or name, dtype=dtype, attn_implementation="eager", trust_remote_code=False, output_loading_info=True
+            folder or name,
+            dtype=dtype,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder or name, trust_remote_code=False)
         if len(tokenizer) < 2:  # what some tokenizer classes make of no files at all
@@ -251,17 +276,13 @@ def _unreadable(name: str, folder: Path | None, error: Exception) -> ModelError:
     if folder is not None:
         return ModelError(
             f"The folder '{name}' holds no causal language model with a tokenizer that transformers "
-            f"can read ({_first_line(error)}); save both there with save_pretrained."
+            f"can read ({first_line(error)}); save both there with save_pretrained."
         )
     return ModelError(
         f"The model '{name}' is no embedded model or local folder, and the Hugging Face hub did not give "
-        f"it ({_first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
+        f"it ({first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
         f"how), pass a local folder, or use the embedded '{EMBEDDED}'."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else 'no message'}"
 
 
 def _device(device: str) -> torch.device:
@@ -269,15 +290,8 @@ def _device(device: str) -> torch.device:
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # misspelt, or not on this machine
+    except (RuntimeError, AssertionError) as error:  # not on this machine
         raise ModelError(f"There is no device '{device}' here; use auto, cpu, cuda or mps.") from error
-
-
-def _dtype(dtype: str) -> torch.dtype:
-    found = getattr(torch, dtype, None)
-    if not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise ModelError(f"'{dtype}' is no floating-point type; use float32, or bfloat16 with its noise floor in mind.")
-    return found
 
 
 def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, revision: str) -> LanguageModel:
@@ -286,11 +300,17 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
     tensors = [*network.parameters(), *network.buffers()]
     shared = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
     try:
-        bridge = TransformerBridge.boot_transformers(
-            name, hf_model=network, tokenizer=copy.deepcopy(tokenizer), device=network.device, dtype=network.dtype
-        )
+        with quiet(None):  # it knows some of our names as old ones of its own
+            bridge = TransformerBridge.boot_transformers(
+                name, hf_model=network, tokenizer=copy.deepcopy(tokenizer), device=network.device, dtype=network.dtype
+            )
     except Exception as error:  # the bridge raises several types for architectures it does not know
-        raise ModelError(f"TransformerLens has no bridge for '{name}' ({_first_line(error)}).") from error
+        raise ModelError(f"TransformerLens has no bridge for '{name}' ({first_line(error)}).") from error
+    if lacking := {"blocks", "ln_final"} - set(bridge.real_components):
+        raise ModelError(
+            f"The model '{name}' has no {' and no '.join(sorted(lacking))}, by TransformerLens' names; give one whose blocks "
+            "write into a residual stream that a final norm reads."
+        )
     bridge.requires_grad_(False)
     if bridge.cfg.uses_rms_norm:
         return LanguageModel(name, bridge, shared, tokenizer, "none (RMSNorm)", False, revision)

@@ -141,8 +141,3 @@ def held_out_scores(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
     scores = statistics.held_out_scores(*(x.values for x in logs), first.document.values)
     labelled = [x.isel(path_size=0, drop=True).copy(data=score) for x, score in zip(logs, scores, strict=True)]
     return xr.concat(labelled, "kind").assign_attrs(unit="")
-
-
-def members(values: xr.DataArray, dim: str) -> dict[str, np.ndarray]:
-    """The values of each member of a dimension as a plain array, for figures."""
-    return {str(member): values.sel({dim: member}).values for member in values[dim].values}

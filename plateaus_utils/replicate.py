@@ -1,9 +1,9 @@
 """The deciding estimands alone, for other models: which statements hold where?
 
 `python -m plateaus_utils.replicate MODEL ...` measures what decides each statement that needs no SAE, on fewer prompts
-than the book does, and leaves verdicts in `results/replicate+MODEL`; the claims page shows them beside its own. A MODEL is any name
-that `load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which nothing
-that training makes may be found.
+than the book does, and leaves verdicts in `results/replicate+MODEL`; the claims page shows them beside its own. A MODEL is
+any name that `load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which
+nothing that training makes may be found.
 """
 
 import argparse

