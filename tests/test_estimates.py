@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils import estimates, statistics
+from plateaus_utils import contrasts, estimates, statistics
 from plateaus_utils.errors import ParameterError
 
 LABELS = {"unit": "degrees", "limit": 180.0, "description": "threshold angle"}
@@ -69,7 +69,6 @@ def test_censored_sizes_are_beyond_every_number(angles):
     [
         (estimates.difference, statistics.median_difference),
         (estimates.mean_difference, statistics.mean_difference),
-        (estimates.ratio, statistics.paired_ratio),
         (estimates.ratio_of_means, statistics.ratio_of_means),
         (estimates.auroc, statistics.auroc),
         (estimates.ks_distance, statistics.ks_distance),
@@ -103,10 +102,31 @@ def test_a_sample_without_its_unit_is_refused(angles, refused):
 
 def test_comparison_within_prompts_is_not_fooled_by_differences_between_them(angles):
     shift = xr.DataArray(np.random.default_rng(1).normal(0, 200, 40), dims="prompt")
-    pooled, within = (
-        f(angles + shift, "base", "real", "random", n_boot=50) for f in (estimates.auroc, estimates.within_auroc)
-    )
+    pooled = estimates.auroc(angles + shift, "base", "real", "random", n_boot=50)
+    within = estimates.within_auroc(angles + shift, "base", "real", "random")
     assert float(within.value) > 0.95 > 0.7 > float(pooled.value)
+
+
+@pytest.mark.parametrize("contrast", ["difference", "log_ratio", "auroc"])
+def test_members_are_compared_within_documents_one_by_one(contrast, angles):
+    by_level = xr.concat([angles, 2 * angles], xr.Variable("level", [1, 2]))
+    estimator = {"difference": "within_difference", "log_ratio": "within_ratio", "auroc": "within_auroc"}[contrast]
+    found = getattr(estimates, estimator)(by_level, "base", of="real")
+    assert set(found.value.dims) == {"base", "level"} and "real" not in found.base and int(found.n_documents) == 10
+    for base in found.base.values:
+        for i, level in enumerate((1, 2)):
+            sample = getattr(contrasts, contrast)(by_level.isel(level=i, drop=True), "base", "real", base)
+            expected = numbers(estimates.document_mean(sample))
+            expected = np.exp(expected) if contrast == "log_ratio" else expected
+            assert numbers(found.sel(base=base, level=level)) == pytest.approx(expected)
+
+
+def test_corpora_of_one_document_are_left_out(angles):
+    sample = contrasts.difference(angles, "base", "real", "random")
+    names = np.array([f"{'big' if i < 39 else 'small'}/{i}" for i in range(40)])
+    found = estimates.by_corpus(sample.assign_coords(document=("prompt", names)))
+    assert found.corpus.values.tolist() == ["big"] and found.n_documents.values.tolist() == [39]
+    assert float(found.value.sel(corpus="big")) == pytest.approx(float(sample[:39].mean()))
 
 
 def test_other_units_than_prompts_may_be_resampled():
@@ -127,13 +147,6 @@ def test_estimates_of_logarithms_become_those_of_ratios():
     logarithm, ratio = (f(estimates.document_mean(sample)) for f in (lambda x: x, estimates.exponential))
     assert float(ratio.value) == pytest.approx(2) and int(ratio.n) == 3
     assert numbers(ratio) == pytest.approx(np.exp(numbers(logarithm)))
-
-
-def test_even_and_odd_parts_separate_an_axis_from_its_sign(angles):
-    axis = xr.DataArray(np.stack([np.full((40, 2), 20.0), np.full((40, 2), 50.0)], 1),
-                        dims=("prompt", "kind", "direction"), coords={"kind": ["u", "-u"]})  # fmt: skip
-    assert float(estimates.even(axis, "u", n_boot=20).value) == 35
-    assert float(estimates.odd(axis, "u", n_boot=20).value) == 15
 
 
 def test_rank_correlation_of_two_labelled_quantities(angles):

@@ -504,7 +504,7 @@ def test_on_the_sphere_a_target_and_its_difference_from_the_base_name_one_meridi
 
 def test_walk_to_a_target_ends_with_the_targets_own_effect(setting):
     found = sensitive.walks_to_targets(setting)
-    assert found.kl.dims == ("prompt", "kind", "path_size") and found.kl.shape == (10, 2, 51)
+    assert found.kl.dims == ("prompt", "kind", "path_size") and found.kl.shape == (10, 2, 26)
     draws = setting.draws(1, "walks")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     for kind, target in (("real-other", draws.real), ("random", draws.gaussian)):
@@ -531,10 +531,32 @@ def test_arrival_angle_is_the_angle_between_base_and_target(setting):
     np.testing.assert_allclose(sensitive.arrival_angles(setting), torch.rad2deg(cosine.acos()), atol=0.05)
 
 
-def test_pairs_of_the_same_last_token_say_which_prompts_have_one(setting):
-    found, have = sensitive.same_token_pairs(setting)
-    assert have.tolist() == [bool(ends) for ends in ends_in_the_same_token(setting)]
+def test_pairs_of_the_same_last_token_are_known_of_the_prompts_that_have_one(setting):
+    found = sensitive.same_token_pairs(setting)
+    have = [bool(ends) for ends in ends_in_the_same_token(setting)]
     assert found.from_start.shape == (10, 1, 2, 50)
+    assert found.from_start.notnull().all(["interpolation", "read", "t"]).values.tolist() == have
+
+
+def test_pairs_of_another_last_token_end_in_one_of_another_document(setting, elsewhere):
+    found = sensitive.other_token_pairs(elsewhere)
+    ends = json.loads(found.attrs["settings"])["ends"]
+    for i, end in enumerate(ends):
+        assert setting.others.tokens[end, -1] != setting.bases.tokens[i, -1]
+        assert setting.others.documents[end] != setting.documents[i]
+
+
+def test_cosines_with_the_mean_are_those_of_the_tangents_of_sphere_paths(setting):
+    found, draws = sensitive.cosines_with_mean(setting), setting.draws(8)
+    assert found.dims == ("prompt", "kind", "direction") and found.kind.values.tolist() == ["random", "real-other"]
+    base, mean = setting.base_activations.double(), setting.gaussian.mean.double()
+    tangents = {}
+    for name, target in (("mean", mean.expand(10, 8, -1)), ("random", draws.gaussian), ("real-other", draws.real)):
+        ends = base[:, None].expand(-1, 8, -1)
+        tangents[name] = sphere(ends, target.double() - ends, torch.tensor([90.0]).double())[:, :, 0]
+    for kind in ("random", "real-other"):
+        expected = torch.cosine_similarity(tangents[kind], tangents["mean"], dim=-1)
+        np.testing.assert_allclose(found.sel(kind=kind), expected, atol=1e-4)
 
 
 # Local optima ---------------------------------------------------------------------------------------------------------

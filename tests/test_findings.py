@@ -67,14 +67,6 @@ def test_flat_share_counts_points_near_any_corner():
 # Chapter 3 ------------------------------------------------------------------------------------------------------------
 
 
-def test_earlier_compares_medians_within_prompts_and_censored_ones_are_late():
-    sizes = xr.DataArray(
-        [[[1, 1, 9], [2, 2, 2]], [[3, 3, 3], [2, 2, 2]], [[np.nan] * 3, [2, 2, 2]], [[2, 2, 2], [np.nan] * 3]],
-        dims=("prompt", "kind", "direction"), coords={"kind": ["a", "b"]},
-    )  # fmt: skip
-    assert sensitive.earlier(sizes, "a", "b").values.tolist() == [True, False, False, True]
-
-
 def test_top_tokens_are_read_at_the_median_threshold_and_at_the_limit_where_that_is_censored():
     share = np.broadcast_to(SIZES / 180, (3, 2, 2, len(SIZES)))
     curves = sample(share, ("prompt", "kind", "direction", "path_size")).assign_coords(path_size=SIZES)
@@ -110,42 +102,6 @@ def test_cut_sizes_are_censored_beyond_half_of_the_arrival_angle():
     sizes = sample([[[20.0, 50], [39, 41]]])
     arrival = xr.DataArray([[60.0, 80]], dims=("prompt", "direction"))
     np.testing.assert_array_equal(sensitive.cut_short(sizes, arrival), [[[20, np.nan], [np.nan, np.nan]]])
-
-
-def test_even_and_odd_parts_of_axes_and_what_one_axis_gains():
-    both = np.tile(np.array([[30.0, 50.0]] * len(sensitive.AXES)).ravel()[:, None], (4, 1, 2))
-    kinds = [sign + kind for kind in sensitive.AXES for sign in ("", "-")]
-    sizes = sample(both, kinds=kinds)
-    sizes.loc[{"kind": "random"}] = 40
-    even, odd = sensitive.even_parts(sizes), sensitive.odd_parts(sizes)
-    assert even.kind.values.tolist() == list(sensitive.AXES)
-    assert value(even.sel(kind="random")) == 45 and value(even.sel(kind="naive")) == 40
-    assert value(odd.sel(kind="random")) == 5 and value(odd.sel(kind="naive")) == 10
-    assert value(sensitive.even_gain(sizes, "random", "naive")) == 5
-
-
-def test_slopes_are_kept_of_prompts_with_both_sorts_of_target(setting):
-    t = np.linspace(0, 1, 50)
-    paths = np.broadcast_to(t, (setting.n_prompts, 1, 1, 50))
-    other = xr.Dataset(
-        {"from_start": (("prompt", "interpolation", "read", "t"), paths)},
-        coords={"interpolation": ["linear"], "read": ["resid_post"], "t": t},
-    )
-    found = sensitive.same_token_slopes(setting, other)
-    _, has_same = sensitive.sensitive.same_token_pairs(setting)
-    ends = setting.others.tokens[setting.draws(1, "pairs").real_index[:, 0], -1]
-    kept = [h and e != own for h, e, own in zip(has_same, ends, setting.bases.tokens[:, -1], strict=True)]
-    assert found.sizes["prompt"] == sum(kept)
-    np.testing.assert_allclose(found.sel(last_token="other token"), 1)
-
-
-def test_steepest_steps_are_in_percent_of_the_way():
-    share = np.linspace(0, 1, 11)
-    step = sample(np.broadcast_to(share > 0.45, (2, 1, 11)), ("prompt", "kind", "path_size"), ["random"])
-    step = step.assign_coords(path_size=share)
-    found = sensitive.steepest_steps(xr.Dataset({"l2": step, "kl": step}))
-    np.testing.assert_allclose(found.kl, 45)
-    assert found.l2.attrs == {"description": "steepest step of L2", "unit": "% of the way"}
 
 
 # Chapter 4 ------------------------------------------------------------------------------------------------------------

@@ -81,28 +81,6 @@ def test_order_by_length_is_compared_with_that_by_angle():
     assert prose.lengths_by_level(lengths, level[0])["as_angles"].startswith("unlike")
 
 
-@pytest.mark.parametrize(
-    ("ends", "mixed", "word", "mixed_word"),
-    [
-        ((0.8, 0.7, 0.9), (0.3, 0.2, 0.4), "sooner than", "later"),
-        ((0.2, 0.1, 0.3), (0.8, 0.7, 0.9), "later than", "still sooner"),
-        ((0.5, 0.4, 0.6), (0.5, 0.4, 0.6), "not distinguishably sooner than", "not distinguishable"),
-    ],
-)
-def test_answer_about_directions_follows_both_comparisons(ends, mixed, word, mixed_word):
-    threshold = estimate([40.0, 45.0], [38, 43], [42, 47], "degrees", kind=["real-other", "random"])
-    kinds = ["random", "real-other", "random mixture", "real mixture"]
-    parts = {}
-    for name, a, b in zip(("value", "low", "high"), ends, mixed, strict=True):
-        cells = np.full((4, 4), np.nan)
-        cells[1, 0], cells[3, 2] = a, b  # of random against real-other, and of random against real mixtures
-        parts[name] = (("kind", "of"), cells)
-    within = xr.Dataset({**parts, "n": ("of", [40] * 4)}, coords={"kind": kinds, "of": kinds})
-    answer = prose.sensitive(threshold, within)
-    assert f"real-other directions matter {word} random ones" in answer
-    assert answer.endswith(f"real mixtures are {mixed_word}.") and "40 prompts" in answer
-
-
 def test_answer_about_optima_names_real_and_random_corners_in_order():
     corners = [f"local minimum, {section} corner" for section in ("real-other", "random")]
     corner = estimate([0.75, 0.25], [0.6, 0.1], [0.9, 0.4], what=corners)
@@ -191,3 +169,43 @@ def test_encoder_counts_are_extremes_of_one_kind_and_the_median_of_another():
         [[400, 9], [90, 20], [700, 12]], dims=("prompt", "kind"), coords={"kind": ["isotropic", "real"]}
     )
     assert prose.encoder_counts(counts) == {"fewest_isotropic": "90", "most_isotropic": "700", "l0_median": "12"}
+
+
+def effect(even, odd):
+    found = [[1.0, 0.0, 0.5, 0.5], [even + odd, even - odd, even, odd]]
+    values = {"value": found, "low": np.subtract(found, 0.1), "high": np.add(found, 0.1)}
+    dims = ("effect", "part")
+    coords = {"effect": ["targets", "deviations"], "part": ["towards", "away", "even", "odd"]}
+    return xr.Dataset(
+        {name: (dims, x) for name, x in values.items()} | {"n_documents": 60}, coords, {"unit": "degrees"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("separation", "parts", "words"),
+    [
+        ((0.7, 0.6, 0.8), (2.0, 5.0), ("matter sooner than random ones", "matter sooner than Gaussian ones", "-3.0 [")),
+        ((0.4, 0.3, 0.45), (5.0, 2.0), ("matter later than random ones", "sooner than Gaussian", "3.0 [2.9")),
+        ((0.5, 0.4, 0.6), (-3.0, -1.0), ("not distinguishably sooner than", "matter later than Gaussian", "is -4.0 [")),
+        ((0.5, 0.4, 0.6), (1.0, -1.0), ("not distinguishably sooner than", "are not told apart from", "is 0.0 [")),
+    ],
+)
+def test_answer_about_directions_follows_the_intervals(separation, parts, words):
+    first = prose.smallest(estimate([50.0, 31.4], [48, 29], [52, 33], "degrees", kind=["random", "towards mean"]))
+    gap, earlier = estimate(5.6, 3.0, 8.0, "degrees"), estimate(0.9, 0.8, 0.95)
+    answer = prose.sensitive(estimate(*separation), earlier, gap, effect(*parts), first)
+    assert all(word in answer for word in words), answer
+    assert "over 36 documents" in answer and "60 documents" in answer and "*towards mean* (31.4" in answer
+
+
+@pytest.mark.parametrize(("parts", "word"), [((2.0, -5.0), "more odd than even"), ((5.0, 2.0), "more even than odd")])
+def test_the_larger_part_of_an_effect(parts, word):
+    assert prose.larger_part(effect(*parts).sel(effect="deviations")) == word
+
+
+@pytest.mark.parametrize(
+    ("difference", "word"),
+    [((2, 1, 3), "larger"), ((-2, -3, -1), "smaller"), ((0, -1, 1), "not distinguishable in size")],
+)
+def test_a_difference_says_which_is_larger(difference, word):
+    assert prose.compared(estimate(*difference)) == word

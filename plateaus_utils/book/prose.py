@@ -131,26 +131,45 @@ def shelf(width: xr.Dataset) -> str:
     )
 
 
-def sensitive(threshold: xr.Dataset, within: xr.Dataset) -> str:
+def sensitive(separation: xr.Dataset, earlier: xr.Dataset, gap: xr.Dataset, effects: xr.Dataset, first: str) -> str:
     """The answer of chapter 3.
 
     Args:
-        threshold: median threshold angle over [kind].
-        within: AUROC within prompts over [kind, of], see `estimates.pairwise`.
+        separation: within-prompt AUROC of the threshold angle, random above real-other.
+        earlier: share of prompts in which the median real-other angle is the smaller one.
+        gap: threshold angle, random minus real-other.
+        effects: angles of Gaussian minus real kinds of direction and their parts over [effect, part].
+        first: which kind has the smallest angle, see `smallest`.
     """
-    separation, mixtures = (
-        within.sel(kind="real-other", of="random"),
-        within.sel(kind="real mixture", of="random mixture"),
-    )
-    verdict = _above(separation, 0.5, "sooner than", "later than", "not distinguishably sooner than")
-    mixed = _above(mixtures, 0.5, "still sooner", "later", "not distinguishable")
+    sooner = _above(separation, 0.5, "sooner than", "later than", "not distinguishably sooner than")
+    towards, away = (effects.sel(effect="deviations", part=part) for part in ("towards", "away"))
+    without = _above(towards, 0, "matter sooner than", "matter later than", "are not told apart from")
     return (
-        f"The median threshold angle is {words(threshold.sel(kind='real-other'))} for real-other and "
-        f"{words(threshold.sel(kind='random'))} for random directions; within a prompt a random direction has the larger "
-        f"angle with probability {words(separation)} (95 % interval, {int(separation.n)} prompts). By this measure "
-        f"real-other directions matter {verdict} random ones. Between mixtures, which contain no base and arrive nowhere, "
-        f"that probability is {words(mixtures)}: real mixtures are {mixed}."
+        f"In the same prompt, a random direction has the larger threshold angle than a real-other one with probability "
+        f"{words(separation)} (95 % interval over {int(separation.n_documents)} documents); the mean difference is "
+        f"{words(gap)}, and in {percent(earlier)} of the prompts the median real-other angle is the smaller one. By this "
+        f"measure real-other directions matter {sooner} random ones. With base and mean removed from both targets, real "
+        f"directions {without} Gaussian ones ({int(towards.n_documents)} documents): the difference is {words(towards)}, and "
+        f"{words(away)} the other way along the same axes. Of all kinds, the smallest angles are those of {first}."
     )
+
+
+def larger_part(effect: xr.Dataset) -> str:
+    """Which of its parts an effect over [part] mostly is."""
+    even, odd = (abs(float(effect.value.sel(part=part))) for part in ("even", "odd"))
+    return "more odd than even" if odd > even else "more even than odd"
+
+
+def smallest(estimate: xr.Dataset) -> str:
+    """The member of an estimate's one dimension with the smallest value, and that value."""
+    (dim,) = estimate.value.dims
+    found = estimate.isel({dim: int(estimate.value.argmin(dim))})
+    return f"*{found[dim].item()}* ({words(found)})"
+
+
+def compared(difference: xr.Dataset) -> str:
+    """Whether one thing is larger than another, from the interval of their difference."""
+    return _above(difference, 0, "larger", "smaller", "not distinguishable in size")
 
 
 def optima(corner: xr.Dataset, both_sides: xr.Dataset) -> str:

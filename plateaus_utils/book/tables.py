@@ -50,6 +50,15 @@ def _column(column: xr.Dataset | xr.DataArray, spec: str | None) -> pd.Series:
     return pd.Series({str(row): estimates.text(column.sel({dim: row}), spec) for row in rows})
 
 
+def by_corpus(samples: dict[str, xr.DataArray]) -> Table:
+    """Means over the documents of each corpus, a row each with their number; a column for each sample [prompt]."""
+    found = {heading: estimates.by_corpus(sample) for heading, sample in samples.items()}
+    table = columns(found)
+    first = next(iter(found.values()))
+    table.insert(0, "documents", [str(int(n)) for n in first.n_documents])
+    return table
+
+
 def comparison(sizes: xr.DataArray, dim: str, reference: str) -> Table:
     """Threshold sizes [prompt, `dim`, direction] of each member of `dim`, and of `reference` against each other one."""
     return columns({

@@ -37,12 +37,14 @@ def interval_curve(
     ylabel: str,
     reference: float | None = None,
     marks: Mapping[str, float] = MappingProxyType({}),
+    scale: str = "log",
 ) -> Figure:
-    """Estimates over [series, `x`] against a logarithmic x, which its own `description` and `unit` label.
+    """Estimates over [series, `x`] against x, which its own `description` and `unit` label.
 
     Args:
         reference: where to draw a dotted horizontal line.
         marks: name -> place on x of a vertical line.
+        scale: of the axis of x, as matplotlib calls it.
     """
     figure, axes = panels(1, 1, width=5.6)
     ax = axes[0, 0]
@@ -54,7 +56,7 @@ def interval_curve(
         ax.annotate(
             name, (place, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="right", va="top", fontsize=8
         )
-    ax.set(xlabel=axis_text(estimate[x]), ylabel=ylabel, xscale="log")
+    ax.set(xlabel=axis_text(estimate[x]), ylabel=ylabel, xscale=scale)
     return figure
 
 
