@@ -8,7 +8,7 @@ import xarray as xr
 from plateaus_utils import estimates, plotting
 
 SIZES = np.linspace(0, 180, 7)
-DIMS = ("prompt", "kind", "direction", "size")
+DIMS = ("prompt", "kind", "direction", "path_size")
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,12 @@ def ends(band) -> tuple[float, float]:
 
 @pytest.fixture
 def curves():
-    """Effects [prompt, kind, direction, size] of five prompts."""
+    """Effects [prompt, kind, direction, path_size] of five prompts."""
     values = np.random.default_rng(0).uniform(0.1, 2, (5, 2, 2, len(SIZES))) * (1 + SIZES)
     effects = {name: (DIMS, values * scale) for name, scale in (("kl", 1), ("l2", 2), ("top_changed", 0.001))}
-    return xr.Dataset(effects, coords={"kind": ["random", "real-other"], "size": ("size", SIZES, {"unit": "degrees"})})
+    return xr.Dataset(
+        effects, coords={"kind": ["random", "real-other"], "path_size": ("path_size", SIZES, {"unit": "degrees"})}
+    )
 
 
 # Curves ---------------------------------------------------------------------------------------------------------------
@@ -60,32 +62,27 @@ def test_curves_are_medians_and_quartiles_over_prompts_of_means_over_directions(
 
 def test_each_mode_has_its_own_panel_and_unit(curves):
     sphere = curves.kl.isel(direction=0)
-    straight = sphere.assign_coords(size=("size", SIZES / 90, {"unit": "‖base‖"}))
+    straight = sphere.assign_coords(path_size=("path_size", SIZES / 90, {"unit": "‖base‖"}))
     left, right = plotting.nearest_panels(straight, sphere).axes
     assert (left.get_xlabel(), right.get_xlabel()) == ("distance α (norms of the base)", "angle θ (degrees)")
     for ax in (left, right):
         np.testing.assert_allclose(lines(ax)["random"].get_ydata(), np.median(sphere.sel(kind="random"), 0))
 
 
-def test_curves_that_are_smooth_maps_lie_on_their_references():
+def test_a_linear_map_lies_on_its_own_curve():
     chord = np.sin(np.deg2rad(SIZES / 2))
-    dims = ("prompt", "base", "direction", "path_size")
-    coords = {"base": ["real"], "path_size": ("path_size", SIZES, {"unit": "degrees"})}
-    scale = np.array([1.0, 3.0])[:, None, None, None]
-    curves = {effect: (dims, scale * chord**power) for effect, power in (("kl", 2), ("l2", 1))}
-    axes = plotting.against_smooth(xr.Dataset(curves, coords)).axes
-    for ax, name in zip(axes, ("quadratic", "linear map"), strict=True):
-        real, smooth = (lines(ax)[label] for label in ("real", name))
-        assert real.get_xdata().max() == smooth.get_xdata().max() == 90 and real.get_ydata()[-1] == 1
-        drawn = np.interp(real.get_xdata(), smooth.get_xdata(), smooth.get_ydata())
-        np.testing.assert_allclose(real.get_ydata(), drawn, atol=1e-6)
-        assert real.get_linestyle() != smooth.get_linestyle()
-    quadratic = lines(axes[0])["quadratic"]
-    assert np.interp(0.1, quadratic.get_ydata(), quadratic.get_xdata()) == pytest.approx(25.84, abs=0.05)
+    data = xr.Dataset(
+        {"l2": (("prompt", "base", "direction", "path_size"), np.array([1.0, 3.0])[:, None, None, None] * chord)},
+        coords={"base": ["real"], "path_size": SIZES},
+    )
+    (ax,) = plotting.against_linear(data, "l2").axes
+    np.testing.assert_allclose(lines(ax)["real"].get_ydata(), lines(ax)["linear map"].get_ydata())
+    assert lines(ax)["real"].get_xdata().max() == 90 and lines(ax)["real"].get_ydata()[-1] == 1
+    assert lines(ax)["real"].get_linestyle() != lines(ax)["linear map"].get_linestyle()
 
 
 def test_growth_is_drawn_on_logarithmic_axes(curves):
-    small = curves[["kl", "l2"]].isel(kind=0, direction=0, size=slice(1, None))
+    small = curves[["kl", "l2"]].isel(kind=0, direction=0, path_size=slice(1, None))
     for ax, effect in zip(plotting.growth(small).axes, ("kl", "l2"), strict=True):
         np.testing.assert_allclose(ax.lines[0].get_ydata(), np.median(small[effect], 0))
         assert ax.get_xscale() == ax.get_yscale() == "log"

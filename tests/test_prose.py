@@ -103,7 +103,7 @@ def test_percentages_of_shares_and_of_estimates():
 @pytest.fixture
 def measured():
     """What chapter 6 measures, every number another one."""
-    paths = {"path": ["real base, random", "random base, random"], "size": [15.0, 30.0]}
+    paths = {"path": ["real base, random", "random base, random"], "path_size": [15.0, 30.0]}
     networks = {"network": ["trained", "untrained (x)"], "effect": ["plateau effect, L2", "direction effect, L2"]}
 
     def cells(first, dims):
