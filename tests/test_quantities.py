@@ -90,7 +90,9 @@ def test_an_exact_quadratic_is_as_flat_as_predicted():
 
 
 def test_chords_are_straight_distances_at_angles():
-    angles = xr.DataArray([[60.0, 180.0], [90.0, np.nan]], dims=("prompt", "base"), attrs={"unit": "degrees", "limit": 180})
+    angles = xr.DataArray(
+        [[60.0, 180.0], [90.0, np.nan]], dims=("prompt", "base"), attrs={"unit": "degrees", "limit": 180}
+    )
     found = quantities.chords(angles, xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("prompt", "base")))
     np.testing.assert_allclose(found, [[1, 4], [3 * 2**0.5, np.nan]])
     assert "limit" not in found.attrs
