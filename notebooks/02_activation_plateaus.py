@@ -137,8 +137,8 @@ prose.glue(
 # {glue:text}`edge_gap` ({glue:text}`n_documents_used` documents, 95 % intervals). Equal angles are equal distances only around
 # bases of equal norm. The norms have medians of {glue:text}`base_norm_real` (real) and {glue:text}`base_norm_random`
 # (Gaussian); the straight distances to the edges have medians of {glue:text}`edge_chord_real` and
-# {glue:text}`edge_chord_random`. At 30° a linear map's L2 distance has covered {glue:text}`l2_30_linear` of the way to its value at 90°; the median real base
-# {glue:text}`l2_30_real`, Gaussian {glue:text}`l2_30_random`, isotropic {glue:text}`l2_30_naive`. The same edges by corpus:
+# {glue:text}`edge_chord_random`. At 30° a linear map's L2 distance has covered {glue:text}`l2_30_linear` of the way to its value
+# at 90°; the median real base {glue:text}`l2_30_real`, Gaussian {glue:text}`l2_30_random`, isotropic {glue:text}`l2_30_naive`. The same edges by corpus:
 
 # %%
 real_by_corpus = estimates.by_corpus(edges.sel(base="real"))
@@ -219,8 +219,8 @@ fig = plotting.histogram_panels(steps, by="base", bins=25)
 plotting.show(fig, "Histograms of plateau lengths in absolute steps, from real and from Gaussian bases.")
 
 # %% [markdown]
-# How much longer real plateaus are depends on what counts as far. The ratio of lengths, for levels from a quarter of the
-# published one to beyond half the median distance between outputs of unrelated prompts ({glue:text}`half`):
+# How much longer real plateaus are depends on what counts as far. The ratio of lengths, for levels around the published one and
+# around half the median distance between outputs of unrelated prompts ({glue:text}`half`):
 
 # %%
 distances = plateaus.length_curves(setting).l2
@@ -350,9 +350,8 @@ prose.glue(
 #
 # That anything corrects errors. A plateau around real activations and a shorter one around Gaussian ones is what error
 # correction predicts, and so do simpler accounts: a network trained on real activations has no reason to be smooth elsewhere.
-# Nor that a plateau is longer by any one number: its length depends on the level that ends it, and at a high one bases differ in
-# where their paths end rather than in where they leave. The directions here are Gaussian only; whether some directions matter
-# sooner is the next question.
+# Nor that a plateau is longer by any one number: its length depends on the level that ends it, and at a high level it depends
+# on where paths end as well. The directions here are Gaussian only; whether some directions matter sooner is the next question.
 #
 # ## Versions
 

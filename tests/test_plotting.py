@@ -101,12 +101,6 @@ def test_dots_lie_at_the_pairs_of_each_kind():
     np.testing.assert_array_equal(right.lines[0].get_ydata(), 10 - right.lines[0].get_xdata())
 
 
-def test_marked_places_are_named_on_the_figure(by_level):
-    (ax,) = plotting.interval_curve(by_level, "level", "AUROC", marks={"here": 0.5}).axes
-    assert [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]] == [0.5]
-    assert "here" in [text.get_text() for text in ax.texts]
-
-
 def test_thresholds_are_drawn_at_their_own_limit_where_censored():
     values = np.array([[[10.0, 12.0], [5.0, np.nan]], [[11.0, 9.0], [np.nan, np.nan]]])
     sizes = xr.DataArray(values, dims=("prompt", "base", "direction"), coords={"base": ["real", "random"]},

@@ -147,6 +147,12 @@ def by_level():
     return estimate(values, ("base", "level"), {"base": ["random", "naive"], "level": level})
 
 
+def test_marked_places_are_named_on_the_figure(by_level):
+    (ax,) = plotting.interval_curve(by_level, "level", "AUROC", marks={"here": 0.5}).axes
+    assert [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]] == [0.5]
+    assert "here" in [text.get_text() for text in ax.texts]
+
+
 def test_interval_curve_draws_estimates_and_their_ends(by_level):
     (ax,) = plotting.interval_curve(by_level, "level", "AUROC", reference=0.5).axes
     for band, base in zip(ax.collections, ("random", "naive"), strict=True):

@@ -77,7 +77,7 @@ def test_order_by_length_is_compared_with_that_by_angle():
                       for x in (([0.9, 0.4],), ([0.9, 0.8],)))  # fmt: skip
     found = prose.lengths_by_level(lengths, falling[0])
     assert found["length_largest"] == "2.00 at 40 activation units" and found["length_reverses"] == "it reverses"
-    assert found["as_angles"].startswith("as the AUROC")
+    assert found["as_angles"].startswith("just as the AUROC")
     assert prose.lengths_by_level(lengths, level[0])["as_angles"].startswith("unlike")
 
 

@@ -119,7 +119,7 @@ def lengths_by_level(ratio: xr.Dataset, auroc: xr.Dataset) -> dict[str, str]:
     both = length["reverses"] == angle["reverses"]
     return {
         "length_smallest": length["smallest"], "length_largest": length["largest"], "length_reverses": length["reverses"],
-        "as_angles": "as the AUROC of angles does with the KL threshold" if both
+        "as_angles": "just as the AUROC of angles with the KL threshold" if both
         else "unlike the AUROC of angles with the KL threshold",
     }  # fmt: skip
 
