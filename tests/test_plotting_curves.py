@@ -69,16 +69,21 @@ def test_each_mode_has_its_own_panel_and_unit(curves):
         np.testing.assert_allclose(lines(ax)["random"].get_ydata(), np.median(sphere.sel(kind="random"), 0))
 
 
-def test_a_linear_map_lies_on_its_own_curve():
+def test_curves_that_are_smooth_maps_lie_on_their_references():
     chord = np.sin(np.deg2rad(SIZES / 2))
-    data = xr.Dataset(
-        {"l2": (("prompt", "base", "direction", "path_size"), np.array([1.0, 3.0])[:, None, None, None] * chord)},
-        coords={"base": ["real"], "path_size": SIZES},
-    )
-    (ax,) = plotting.against_linear(data, "l2").axes
-    np.testing.assert_allclose(lines(ax)["real"].get_ydata(), lines(ax)["linear map"].get_ydata())
-    assert lines(ax)["real"].get_xdata().max() == 90 and lines(ax)["real"].get_ydata()[-1] == 1
-    assert lines(ax)["real"].get_linestyle() != lines(ax)["linear map"].get_linestyle()
+    dims = ("prompt", "base", "direction", "path_size")
+    coords = {"base": ["real"], "path_size": ("path_size", SIZES, {"unit": "degrees"})}
+    scale = np.array([1.0, 3.0])[:, None, None, None]
+    curves = {effect: (dims, scale * chord**power) for effect, power in (("kl", 2), ("l2", 1))}
+    axes = plotting.against_smooth(xr.Dataset(curves, coords)).axes
+    for ax, name in zip(axes, ("quadratic", "linear map"), strict=True):
+        real, smooth = (lines(ax)[label] for label in ("real", name))
+        assert real.get_xdata().max() == smooth.get_xdata().max() == 90 and real.get_ydata()[-1] == 1
+        drawn = np.interp(real.get_xdata(), smooth.get_xdata(), smooth.get_ydata())
+        np.testing.assert_allclose(real.get_ydata(), drawn, atol=1e-6)
+        assert real.get_linestyle() != smooth.get_linestyle()
+    quadratic = lines(axes[0])["quadratic"]
+    assert np.interp(0.1, quadratic.get_ydata(), quadratic.get_xdata()) == pytest.approx(25.84, abs=0.05)
 
 
 def test_growth_is_drawn_on_logarithmic_axes(curves):
