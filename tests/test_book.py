@@ -461,7 +461,7 @@ def test_the_registry_of_statements_belongs_to_every_chapter(root, runs):
 
 
 def test_claims_of_another_run_make_the_collecting_chapter_stale(root, runs):
-    other = root / "results" / "replicate+untrained" / "claims.json"
+    other = root / "results" / "replicate-untrained" / "claims.json"
     other.parent.mkdir(parents=True)
     for content in ("[]", "[]", "[1]"):
         other.write_text(content)
