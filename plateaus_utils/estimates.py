@@ -144,6 +144,11 @@ def document_mean(sample: xr.DataArray, level: float = statistics.LEVEL) -> xr.D
     return xr.Dataset(found, attrs={"unit": sample.attrs.get("unit", "")})
 
 
+def exponential(found: xr.Dataset) -> xr.Dataset:
+    """An estimate of logarithms of ratios as one of ratios."""
+    return found.assign({part: np.exp(found[part]) for part in PARTS})
+
+
 def by_corpus(sample: xr.DataArray) -> xr.Dataset:
     """`document_mean` of the documents of each corpus [corpus]; a document's name starts with its corpus and a slash."""
     corpora = np.array([str(document).rpartition("/")[0] for document in sample.document.values])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils import estimates, findings, quantities, sensitivity
+from plateaus_utils import findings, quantities, sensitivity
 
 SIZES = np.arange(0, 181, 15.0)
 
@@ -80,14 +80,6 @@ def test_straight_pairs_have_the_width_and_slope_of_a_line():
     np.testing.assert_allclose(quantities.max_slope(pairs), 1)
 
 
-def test_an_exact_quadratic_is_as_flat_as_predicted():
-    gram = xr.DataArray(np.array([[[2.0, 0.3], [0.3, 1.0]]] * 2), dims=("prompt", "i", "j"))
-    kl = xr.DataArray(
-        sensitivity.quadratic_kl(gram.values, SIZES), dims=("prompt", "path_size"), coords={"path_size": SIZES}
-    )
-    np.testing.assert_allclose(quantities.flatness(kl, gram).isel(path_size=slice(1, None)), 1)
-
-
 def test_chord_of_a_linear_map():
     assert findings.chord(90, 90) == 1
     assert findings.chord(60, 180) == pytest.approx(0.5)
@@ -123,17 +115,3 @@ def test_ratio_against_l0_is_one_where_the_ratio_grows_with_it():
     growing = {name: errors(ratio) for name, ratio in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
     assert float(findings.ratio_against_l0(growing, [8, 16, 32]).value) == pytest.approx(1)
     assert float(findings.ratio_against_l0(growing, [32, 16, 8]).value) == pytest.approx(-1)
-
-
-def test_drop_of_an_auroc_is_the_difference_of_the_two():
-    rng = np.random.default_rng(0)
-
-    def sizes(gap):
-        values = rng.normal(0, 1, (60, 2, 2)) + np.array([gap, 0])[None, :, None]
-        return xr.DataArray(values, dims=("prompt", "kind", "direction"), coords={"kind": ["random", "real-other"]})
-
-    early, late = sizes(2.0), sizes(0.0)
-    single = [estimates.auroc(x, "kind", "random", "real-other", n_boot=10) for x in (early, late)]
-    drop = findings.auroc_drop(early, late)
-    assert float(drop.value) == pytest.approx(float(single[0].value - single[1].value))
-    assert float(drop.low) > 0
