@@ -20,6 +20,8 @@
 # | `make book SET="layer=5 n_prompts=200"` | the same with other parameters; results go to a folder of their own |
 # | `make book PROFILE=gpt2` | the report's own setting: GPT-2 small on OpenWebText; needs the Hugging Face hub once |
 # | `make book PROFILE=smoke` | a tiny random model, to check the software in minutes; its numbers mean nothing |
+# | `make replicate MODELS="untrained gemma-3-270m"` | what decides each statement, for other models; the claims page shows them side by side |
+# | `make controls` | what the rules of verdicts say where the answer is known |
 # | `make lab` | JupyterLab with the chapters as notebooks and the live explorer |
 # | `make pdf` | prints the built site into one PDF, with Debian's `chromium` |
 # | `make sae` | trains the SAEs that `saes/` lacks |
@@ -92,14 +94,18 @@ from myst_nb import glue
 glue("model_used", lm.description, display=False)
 
 # %% [markdown]
-# ## Add a chapter
+# ## Add to the book
 #
-# Write `notebooks/NN_name.py` with one cell tagged `parameters` that declares `profile` and `results_dir` and whatever the chapter
-# needs, list `executed/NN_name` in `_toc.yml`, and run `make book`. Experiments belong into `plateaus_utils/experiments/`, each
-# returning one labelled `xarray.Dataset`; figures into `plateaus_utils/plotting.py`. Code cells define nothing.
-# A kind of base or of direction is one entry in `plateaus_utils/kinds.py`, an effect one in `plateaus_utils/effects.py`.
-# A statement that the chapter tests gets an entry in `book/claims.yaml`, with its parts and bands; the chapter hands one estimate for each part
-# to `claims.Judge`, which refuses missing and extra ones.
+# | what | files |
+# | --- | --- |
+# | a kind of base or of direction | `plateaus_utils/kinds.py` (one entry: name, label, meaning, recipe, style) and its test; experiments, explorers, figures and the glossary read that table |
+# | an effect | `plateaus_utils/effects.py` (one entry) and its test |
+# | a chapter | `notebooks/NN_name.py`, a line in `_toc.yml`, `plateaus_utils/experiments/name.py` and its tests |
+# | a statement that a chapter tests | an entry in `book/claims.yaml`, and a function in `plateaus_utils/primaries/` that returns one value for each prompt |
+#
+# A chapter has one cell tagged `parameters` that declares `profile`, `results_dir` and whatever it needs; its experiments return one
+# labelled `xarray.Dataset` each, and its code cells define nothing. `claims.Judge` takes the values that decide and exactly the secondary
+# numbers that the registry names, and refuses others.
 #
 # ## Cite
 #

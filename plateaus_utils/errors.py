@@ -35,3 +35,8 @@ class ParameterError(PlateausError):
 
 class BookError(PlateausError):
     """A chapter that did not run to its end, or a site that is missing or not fit to be published."""
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says, short enough to stand inside one of our sentences."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else 'no message'}"

@@ -1,6 +1,6 @@
 """Name or path -> language model: a TransformerLens bridge, the plain network that the engine runs, and what they are.
 
-Names are the embedded model's (see `embedded`), hub ids, or local Hugging Face folders.
+Names are those of embedded models (see `embedded`), hub ids, local Hugging Face folders, or GGUF files.
 """
 
 import copy
@@ -23,11 +23,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from .embedded import EMBEDDED, TINY, embedded_folder, fingerprint, quiet, tiny_folder
-from .errors import ModelError
+from .conversion import fingerprint, gguf_folder, quiet
+from .embedded import EMBEDDED, EMBEDDED_MODELS, TINY, embedded_folder, tiny_folder
+from .errors import ModelError, first_line
 
 DESCRIPTIONS = {
-    EMBEDDED: "SmolLM2-135M-Instruct, four-bit weights (Q4_1), dequantized to float32",
+    **{name: model.description for name, model in EMBEDDED_MODELS.items()},
     TINY: "a tiny GPT-2 with random weights (for checking the software, not a finding)",
 }
 
@@ -91,7 +92,7 @@ class LanguageModel:
 
     @property
     def default_hook(self) -> str:
-        """Where the report perturbs: the input of the second block."""
+        """Where the report perturbs, and where every model is perturbed by default: the input of the second block."""
         return "blocks.1.hook_resid_pre"
 
     @property
@@ -125,8 +126,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     """Load a causal language model with its tokenizer.
 
     Args:
-        name: `smollm2-135m-instruct` (embedded), `tiny-random-gpt2` (for checks), a local Hugging Face folder, or a
-            hub id such as `openai-community/gpt2`.
+        name: `smollm2-135m-instruct` or `gemma-3-270m` (embedded), `tiny-random-gpt2` (for checks), a local Hugging Face
+            folder, a GGUF file (converted once, and named by its file name), or a hub id such as `openai-community/gpt2`.
         device: `auto` (CUDA, then MPS, then CPU), or a torch device.
         dtype: `float32`; lower precision has a noise floor that the caller must show.
 
@@ -146,6 +147,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     """
     precision, place = _dtype(dtype), _device(device)
     folder = local_folder(name)
+    if _is_gguf(name):
+        name = Path(name).name
     _require_causal(name, folder)
     network, tokenizer = _read(name, folder, precision)
     network.to(place)
@@ -172,17 +175,23 @@ def initializer_ranges(model: LanguageModel) -> dict[str, float]:
 
 
 def local_folder(name: str) -> Path | None:
-    """The Hugging Face folder behind `name`, made if it is the embedded or the tiny model; None for a hub id."""
-    if name == EMBEDDED:
-        return embedded_folder()
+    """The Hugging Face folder behind `name`, made if it is embedded, the tiny model or a GGUF file; None for a hub id."""
+    if name in EMBEDDED_MODELS:
+        return embedded_folder(name)
     if name == TINY:
         return tiny_folder()
+    if _is_gguf(name):
+        return gguf_folder(Path(name).expanduser())
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if name.startswith((".", "/", "~")):
         raise ModelError(f"There is no folder '{name}'; give a Hugging Face folder, a hub id, or '{EMBEDDED}'.")
     return None
+
+
+def _is_gguf(name: str) -> bool:
+    return name.lower().endswith(".gguf") and not Path(name).expanduser().is_dir()
 
 
 def _require_causal(name: str, folder: Path | None) -> None:
@@ -251,17 +260,13 @@ def _unreadable(name: str, folder: Path | None, error: Exception) -> ModelError:
     if folder is not None:
         return ModelError(
             f"The folder '{name}' holds no causal language model with a tokenizer that transformers "
-            f"can read ({_first_line(error)}); save both there with save_pretrained."
+            f"can read ({first_line(error)}); save both there with save_pretrained."
         )
     return ModelError(
         f"The model '{name}' is no embedded model or local folder, and the Hugging Face hub did not give "
-        f"it ({_first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
+        f"it ({first_line(error)}); connect once (HF_HOME, HF_HUB_OFFLINE and HF_TOKEN say where and "
         f"how), pass a local folder, or use the embedded '{EMBEDDED}'."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else 'no message'}"
 
 
 def _device(device: str) -> torch.device:
@@ -286,11 +291,12 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
     tensors = [*network.parameters(), *network.buffers()]
     shared = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
     try:
-        bridge = TransformerBridge.boot_transformers(
-            name, hf_model=network, tokenizer=copy.deepcopy(tokenizer), device=network.device, dtype=network.dtype
-        )
+        with quiet(None):  # it knows some of our names as old ones of its own
+            bridge = TransformerBridge.boot_transformers(
+                name, hf_model=network, tokenizer=copy.deepcopy(tokenizer), device=network.device, dtype=network.dtype
+            )
     except Exception as error:  # the bridge raises several types for architectures it does not know
-        raise ModelError(f"TransformerLens has no bridge for '{name}' ({_first_line(error)}).") from error
+        raise ModelError(f"TransformerLens has no bridge for '{name}' ({first_line(error)}).") from error
     bridge.requires_grad_(False)
     if bridge.cfg.uses_rms_norm:
         return LanguageModel(name, bridge, shared, tokenizer, "none (RMSNorm)", False, revision)

@@ -10,11 +10,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="plateaus-tests-")
 
 import atexit
+import functools
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def seeded():
 def family_folder(tmp_path_factory):
     """Name of an architecture -> Hugging Face folder of a tiny random network of it, with a byte tokenizer."""
 
-    @cache
+    @functools.cache
     def make(name):
         config = FAMILIES[name]
         config.bos_token_id = config.eos_token_id = 256
@@ -83,7 +83,7 @@ def family_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def load_family(family_folder):
     """Name of an architecture -> its tiny model."""
-    return cache(lambda name: models.load_model(family_folder(name), device="cpu"))
+    return functools.cache(lambda name: models.load_model(family_folder(name), device="cpu"))
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
@@ -133,6 +133,13 @@ def small(tmp_path_factory):
 def setting(small, tmp_path_factory):
     """The tiny GPT-2 in a setting that takes a moment."""
     return prepare(embedded.TINY, str(tmp_path_factory.mktemp("results")), **small)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of converted models."""
+    monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Kill a stage at random moments, run it again, and compare with a run that was left alone.
 
 `python tests/killed.py STAGE MOMENTS SEED FOLDER` exits with 0 if every rerun ends in the same content. The stages are
-fetch, conversion, experiment, notebook and build. Imports happen once, here; every attempt is a forked child in a process
+fetch, convert, experiment, notebook and build. Imports happen once, here; every attempt is a forked child in a process
 group of its own, so that a kill takes what it started along.
 """
 
+import dataclasses
 import hashlib
 import os
 import random
@@ -22,7 +23,7 @@ import numpy as np
 import tokenizers
 import torch
 
-from plateaus_utils import embedded, experiments, results
+from plateaus_utils import conversion, embedded, experiments, results
 from plateaus_utils.book import chapters, site
 from plateaus_utils.experiments import plateaus
 from plateaus_utils.files import PROJECT
@@ -33,14 +34,14 @@ torch.set_num_threads(1)  # a forked child must not wait for threads that stayed
 def fetch(folder: Path) -> None:
     """The wheel arrives from a stand-in for the package index, slowly."""
     with_stand_in(folder)
-    embedded.convert_gguf = lambda source, target: shutil.copytree(source.parents[2] / "shared", target)
-    embedded.embedded_folder()
+    conversion.convert_gguf = lambda source, target: shutil.copytree(source.parents[2] / "shared", target)
+    embedded.embedded_folder(embedded.EMBEDDED)
 
 
-def conversion(folder: Path) -> None:
+def convert(folder: Path) -> None:
     """A tiny GGUF file becomes a Hugging Face folder."""
     with_stand_in(folder)
-    embedded.embedded_folder()
+    embedded.embedded_folder(embedded.EMBEDDED)
 
 
 def experiment(folder: Path) -> None:
@@ -90,7 +91,7 @@ plt.close(figure)
 display(figure, metadata={"image/png": {"alt": "a line"}})
 """
 
-KEPT = {"fetch": "cache", "conversion": "cache", "experiment": "out", "notebook": "executed", "build": "_build/html"}
+KEPT = {"fetch": "cache", "convert": "cache", "experiment": "out", "notebook": "executed", "build": "_build/html"}
 """Where each stage leaves what must be the same."""
 
 
@@ -98,8 +99,11 @@ def with_stand_in(folder: Path) -> None:
     """Let the embedded model come from the prepared wheel beside the trial's folder."""
     shared = folder.parent / "shared"
     os.environ["PLATEAUS_CACHE"] = str(folder / "cache")
-    embedded.WHEEL_MEMBER = "tiny/tiny.gguf"
-    embedded.GGUF_SHA256 = hashlib.sha256((shared / "tiny.gguf").read_bytes()).hexdigest()
+    embedded.EMBEDDED_MODELS[embedded.EMBEDDED] = dataclasses.replace(
+        embedded.EMBEDDED_MODELS[embedded.EMBEDDED],
+        parts=(("tiny==1", "tiny/tiny.gguf"),),
+        sha256=hashlib.sha256((shared / "tiny.gguf").read_bytes()).hexdigest(),
+    )
 
     def pip(command, **_):
         target = Path(command[command.index("--dest") + 1]) / "tiny-1-py3-none-any.whl"
@@ -194,7 +198,7 @@ def main(name: str, moments: int, seed: int, folder: Path) -> None:
     """Compare `moments` killed and resumed runs of a stage with one that was left alone."""
     stage, rng = globals()[name], random.Random(f"{name}/{seed}")
     os.environ |= {"SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
-    if name in ("fetch", "conversion"):
+    if name in ("fetch", "convert"):
         make_wheel(folder / "shared")
     if name == "experiment":
         embedded.tiny_folder()

