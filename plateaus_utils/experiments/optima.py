@@ -74,7 +74,7 @@ def triangle_sections(
     return in_chunks(setting, name, {"resolution": resolution, "tolerance": tolerance}, compute, coords, labels)
 
 
-def lines_past_corners(setting: Setting, tolerance: float = TOLERANCE) -> xr.Dataset:
+def lines_past_corners(setting: Setting, tolerance: float = FINE_TOLERANCE) -> xr.Dataset:
     """Threshold angles along lines that run past a corner: one through a real-other and one through a random corner.
 
     A corner of a triangle tests slopes on one side only, and mixing shortens what a target has beyond the mean. Here targets

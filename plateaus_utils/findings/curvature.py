@@ -13,8 +13,9 @@ KINDS = ("random", "real-other")
 def around_bases(setting: Setting) -> xr.Dataset:
     """Curvature, predicted and measured threshold, edge and curve of random directions [prompt, base, direction]."""
     form = explanations.local_quadratic(setting, "quadratic_bases", kinds.MAIN_BASES, ("random",))
-    measured = plateaus.activation_plateaus(setting, "sphere").sel(pairing="targets", drop=True)
-    return _against_quadratic(measured.kl, measured.threshold, form.sel(kind="random", drop=True))
+    curves = plateaus.activation_plateaus(setting, "sphere").kl.sel(pairing="targets", drop=True)
+    angles = explanations.base_controls(setting).threshold.sel(base=list(kinds.MAIN_BASES))
+    return _against_quadratic(curves, angles, form.sel(kind="random", drop=True))
 
 
 def along_kinds(setting: Setting) -> xr.Dataset:

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from .. import estimates
 from ..experiments import optima
 from ..experiments.setting import Setting
 from ..primaries import optima as primaries
@@ -110,3 +111,23 @@ def sizes_on_lines(lines: xr.Dataset) -> xr.DataArray:
     }
     labelled = xr.concat(found.values(), xr.Variable("quantity", list(found)), combine_attrs="override")
     return labelled.transpose("prompt", "quantity", "section").assign_attrs(unit="degrees")
+
+
+def secondary(lines: xr.Dataset, corners: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The numbers that stand beside C8, by their keys in the registry: means over documents.
+
+    Args:
+        lines: `optima.lines_past_corners`.
+        corners: `optima.corner_statistics` of triangles.
+    """
+    second, slope = primaries.second_difference(lines), abs(primaries.slope_times_step(lines))
+    found = {
+        "second": second.sel(section="real-other"),
+        "slope": slope.sel(section="real-other").assign_attrs(unit="degrees"),
+        "convex": second.sel(section="real-other") > 0,
+        "convex_random": second.sel(section="random") > 0,
+        "local_random": primaries.lowest(lines).sel(section="random"),
+        "triangle": corners.local.sel(section="real-other"),
+        "triangle_random": corners.local.sel(section="random"),
+    }
+    return {key: estimates.document_mean(sample) for key, sample in found.items()}

@@ -39,7 +39,10 @@ def slope_times_step(lines: xr.Dataset, step: float = STEP) -> xr.DataArray:
 
 
 def lowest(lines: xr.Dataset, step: float = STEP) -> xr.DataArray:
-    """Whether the corner lies below both sides [prompt, section]: half the second difference exceeds the slope times the step."""
+    """Whether the corner lies below both sides [prompt, section].
+
+    It does where half the second difference exceeds the size of the slope times the step.
+    """
     before, corner, after = _around(lines, step)
     return (corner < before) & (corner < after)
 
