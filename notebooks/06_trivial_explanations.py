@@ -114,9 +114,8 @@ fig = plotting.between_and_within(directions.curvature, directions.angle, by="ki
 plotting.show(fig, "Threshold angle against curvature on logarithmic axes, between prompts and within prompts.")
 
 # %% [markdown]
-# {glue:text}`curvature_says` A direction's curvature at the base says how fast the output begins to move, not where the curve has its edge. So
-# methods that use the Jacobian or the Fisher matrix at the base alone can tell which *prompts* are sensitive better than which
-# *directions* are.
+# {glue:text}`curvature_says` A direction's curvature says how fast the output begins to move, not where the curve has its edge; methods
+# that use the Jacobian or the Fisher matrix at the base see the first alone.
 #
 # ## Does the effect sit in the output?
 #

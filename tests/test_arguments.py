@@ -11,7 +11,7 @@ from plateaus_utils.errors import ParameterError
 from plateaus_utils.experiments import prepare
 from plateaus_utils.files import PROJECT
 
-WHOLE = ("layer", "seq_len", "seed", "n_prompts", "n_others", "n_few", "n_walks", "n_prompts_late", "n_prompts_layer")
+WHOLE = ("layer", "seq_len", "seed", "n_prompts", "n_others", "n_shown", "n_walks")
 TEXT = ("model", "results_dir", "corpus", "device", "dtype", "text")
 TRUTH = ("prepend_bos", "shrinkage")
 

@@ -232,15 +232,15 @@ def quadratic(bases: xr.Dataset) -> dict[str, str]:
     never = estimates.censored(bases.predicted)
     later = float(predicted.value.sel(base="real")) > float(measured.value.sel(base="real"))
     beyond = np.isfinite(edge.value.sel(base="real"))
-    real_edge = f"its edge at {words(edge.sel(base='real'))}" if beyond else "on most paths no edge"
-    shape = f"flat at first, then steeper than its curvature says, with {real_edge}"
+    real_edge = f"with its edge at {words(edge.sel(base='real'))}" if beyond else "without an edge on most paths"
+    shape = f"flat at first, then steeper than its curvature says, {real_edge}"
     return {
         "predicted_random": words(predicted.sel(base="random")),
         "measured_random": words(measured.sel(base="random")),
         "predicted_real": words(predicted.sel(base="real")),
         "measured_real": words(measured.sel(base="real")),
         "never_real": percent(never.sel(base="real")),
-        "flat_then_edge": shape if later else f"no later than its curvature says, with {real_edge}",
+        "flat_then_edge": shape if later else f"no later than its curvature says, {real_edge}",
     }
 
 
@@ -267,10 +267,12 @@ def curvature(separation: xr.Dataset, explained: xr.Dataset) -> str:
     share, _, between = (explained.isel(relation=i) for i in range(3))
     plain = words(separation.sel(comparison="threshold angle, real-other over random"))
     adjusted = words(separation.sel(comparison="the same, adjusted for curvature"))
+    more = "prompts than about directions" if between.value**2 > share.value else "directions than about prompts"
     return (
         f"Within prompts, curvature {_tells(separation)}. A line in its logarithm explains {percent(share)} of the variance of "
         f"the log threshold angle. Real-other angles are {plain} times the random ones, and {adjusted} times at equal "
-        f"curvature. Between prompts the rank correlation of curvature and angle is {words(between)}."
+        f"curvature. Between prompts the rank correlation of curvature and angle is {words(between)}: it says "
+        f"more about {more}."
     )
 
 
