@@ -81,5 +81,5 @@ plotting.show(fig, "Surface and contour map of KL divergence over a plane throug
 # See {doc}`04_local_optima`.
 
 # %% tags=["remove-input"]
-section = optima.triangle_sections(setting, "triangles", setting.n_prompts).isel(prompt=0).sel(section="real-other")
+section = optima.triangle_sections(setting, "triangle_explored", 1).isel(prompt=0).sel(section="real-other")
 pages.triangle(section, ("real", "g₁", "g₂"))

@@ -119,19 +119,58 @@ def max_slope(pairs: xr.Dataset) -> xr.DataArray:
     return _reduce(sensitivity.max_slope, pairs.from_start, "t", unit="")
 
 
-def flatness(kl: xr.DataArray, gram: xr.DataArray) -> xr.DataArray:
+def curvature(gram: xr.DataArray) -> xr.DataArray:
+    """KL over the squared angle as the angle shrinks to zero [prompt, ...], from a quadratic form at the base.
+
+    Args:
+        gram: [prompt, ..., i, j], see `sensitivity.quadratic_kl`. At small angles the path runs along its second vector.
+    """
+    found = gram.sel(i="across", j="across", drop=True) / 2
+    return found.assign_attrs(description="curvature at the base", unit="nats per squared radian")
+
+
+def quadratic_threshold(gram: xr.DataArray, level: float = KL_THRESHOLD) -> xr.DataArray:
+    """Smallest angle at which the quadratic form alone reaches a level [prompt, ...], degrees; NaN if never within 180°.
+
+    Arguments as of `curvature`.
+    """
+    degrees = np.arange(0, 180.1, 0.25)
+    found = xr.apply_ufunc(
+        lambda form: sensitivity.first_crossing(degrees, sensitivity.quadratic_kl(form, degrees), level),
+        gram, input_core_dims=[["i", "j"]],
+    )  # fmt: skip
+    return found.assign_attrs(
+        description="threshold that the quadratic predicts", unit="degrees", level=level, limit=180.0
+    )
+
+
+def over_quadratic(kl: xr.DataArray, gram: xr.DataArray) -> xr.DataArray:
     """Measured over predicted KL [prompt, ..., path_size]: 1 for an exact quadratic, below 1 if flatter.
 
     Args:
         kl: curves [prompt, ..., path_size] on the sphere.
-        gram: the quadratic form at the base [prompt, ..., i, j], see `sensitivity.quadratic_kl`.
+        gram: as of `curvature`.
     """
     sizes = kl.path_size.values
     found = xr.apply_ufunc(
-        lambda values, form: sensitivity.excess_flatness(values, form, sizes),
+        lambda values, form: sensitivity.over_quadratic(values, form, sizes),
         kl, gram, input_core_dims=[["path_size"], ["i", "j"]], output_core_dims=[["path_size"]],
     )  # fmt: skip
     return found.assign_coords(path_size=kl.path_size).assign_attrs(unit="")
+
+
+EDGE = 1.5
+"""Times the quadratic: where a curve exceeds it, it has left what its curvature at the base says."""
+
+
+def edge(kl: xr.DataArray, gram: xr.DataArray) -> xr.DataArray:
+    """Smallest angle at which measured KL exceeds EDGE times the quadratic [prompt, ...], degrees; NaN if it never does.
+
+    Arguments as of `over_quadratic`. Divergences below the noise floor say nothing and count as below.
+    """
+    ratio = over_quadratic(kl, gram)
+    found = crossing(ratio.where((kl > sensitivity.NOISE_FLOOR) & ratio.notnull(), 0), EDGE)
+    return found.assign_attrs(description="edge", unit=_unit(kl))
 
 
 def held_out_scores(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:

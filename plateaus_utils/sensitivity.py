@@ -131,8 +131,8 @@ def quadratic_kl(gram: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     return 0.5 * np.einsum("is,...ij,js->...s", chord, np.asarray(gram, float), chord)
 
 
-def excess_flatness(kl: np.ndarray, gram: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Measured over predicted KL at the same angle [..., n_sizes]: 1 for an exact quadratic, below 1 if flatter.
+def over_quadratic(kl: np.ndarray, gram: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Measured over predicted KL at the same angle [..., n_sizes]: 1 for an exact quadratic, NaN at angle 0.
 
     `kl` is [..., n_sizes] in nats; `gram` [..., 2, 2] and `degrees` [n_sizes] are as in `quadratic_kl`.
     """

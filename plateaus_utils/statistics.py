@@ -112,6 +112,36 @@ def within_prompt_spearman(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.mean([spearman(a, b) for a, b in zip(first, second, strict=True)]))
 
 
+def slope_within(x: np.ndarray, y: np.ndarray) -> float:
+    """Least-squares slope of y on x, both [n_prompts, ...], after each prompt's own mean is taken off."""
+    x, y = _within(x), _within(y)
+    return float((x * y).sum() / (x * x).sum())
+
+
+def explained_within(x: np.ndarray, y: np.ndarray) -> float:
+    """Share of the variance of y within prompts that a line in x explains; both are [n_prompts, ...]."""
+    x, y = _within(x), _within(y)
+    return float((x * y).sum() ** 2 / ((x * x).sum() * (y * y).sum()))
+
+
+def adjusted_ratio(x: np.ndarray, y: np.ndarray) -> float:
+    """exp of y of the second kind minus y of the first, at equal x: by least squares within prompts.
+
+    Args:
+        x: covariate [n_prompts, 2, n_directions].
+        y: logarithms, shaped alike.
+    """
+    second = np.zeros_like(x)
+    second[:, 1] = 1
+    columns = np.stack([_within(second).ravel(), _within(x).ravel()], 1)
+    return float(np.exp(np.linalg.lstsq(columns, _within(y).ravel())[0][0]))
+
+
+def _within(values: np.ndarray) -> np.ndarray:
+    """Values [n_prompts, ...] minus the mean of each prompt."""
+    return values - values.mean(tuple(range(1, values.ndim)), keepdims=True)
+
+
 def split_half(values: np.ndarray) -> float:
     """Reliability of the means of items [n_items, n_prompts]: rank correlation between two halves of the prompts.
 

@@ -586,15 +586,14 @@ def test_finer_map_of_the_first_prompts_shows_the_same_triangles(setting):
 
 def test_lines_cross_at_the_corner_they_pass(setting):
     found = optima.lines_past_corners(setting, tolerance=0.1)
-    assert found.threshold.shape == (10, 2, 2, 5) and found.s.values.tolist() == list(optima.STEPS)
+    assert found.threshold.shape == (10, 2, 5) and found.s.values.tolist() == list(optima.STEPS)
     at_corner = found.threshold.sel(s=0.0)
-    np.testing.assert_allclose(at_corner.isel(line=0), at_corner.isel(line=1), atol=0.1)
     draws = setting.draws(3, "triangle")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     alone = measuring.thresholds_along(
         suffix, setting.base_activations, (draws.real[:, 0] - setting.base_activations)[:, None], tolerance=0.1
     )
-    np.testing.assert_allclose(at_corner.isel(line=0).sel(section="real-other"), alone.size[:, 0], atol=0.2)
+    np.testing.assert_allclose(at_corner.sel(section="real-other"), alone.size[:, 0], atol=0.2)
 
 
 # Trivial explanations -------------------------------------------------------------------------------------------------
@@ -602,7 +601,7 @@ def test_lines_cross_at_the_corner_they_pass(setting):
 
 def test_thresholds_by_layer_are_those_of_each_layers_setting(tmp_path, setting):
     settings = dataclasses.replace(setting, folder=tmp_path).at_layers([1, 3])
-    found = explanations.layer_thresholds(settings, 5)
+    found = explanations.layer_thresholds({layer: at.first(5) for layer, at in settings.items()})
     assert found.plateau.shape == (2, 5, 2, 2) and found.direction.shape == (2, 5, 2, 2)
     alone = threshold_sizes(setting.first(5), "test_first_five", kinds=("random", "real-other"))
     np.testing.assert_allclose(

@@ -15,7 +15,7 @@ def setting(tmp_path_factory):
 
 def test_fisher_gram_is_the_covariance_of_the_jacobian(setting):
     """Against the Fisher matrix JᵀCov_pJ from reverse-mode gradients of every logit, for one base and direction."""
-    gram = explanations.local_quadratic(setting, ("real",), ("random",), 1).values[0, 0, 0, 0]
+    gram = explanations.local_quadratic(setting, "one", ("real",), ("random",), 1).values[0, 0, 0, 0]
     suffix = patching.Suffix(setting.model, setting.bases.tokens[:1], setting.hook_name)
     base = setting.base_activations[0]
     jacobian = torch.autograd.functional.jacobian(lambda x: suffix(x[None, None]).logits[0, 0], base)
@@ -30,22 +30,22 @@ def test_fisher_gram_is_the_covariance_of_the_jacobian(setting):
 
 def test_quadratic_form_predicts_small_angles(setting):
     """Close to the base KL is its quadratic form."""
-    gram = explanations.local_quadratic(setting, ("real",), ("random", "real-other"), 2)
+    gram = explanations.local_quadratic(setting, "small", ("real",), ("random", "real-other"), 2)
     small = np.array([0.5, 1.0])
     measured = experiments.curves(setting, "small_angles", kinds=("random", "real-other"), sizes=small, effects=("kl",))
-    ratio = sensitivity.excess_flatness(measured.kl.values, gram.values, small)
+    ratio = sensitivity.over_quadratic(measured.kl.values, gram.values, small)
     assert np.median(ratio) == pytest.approx(1, abs=0.05)
 
 
-def test_excess_flatness_of_a_quadratic_is_one_and_of_a_step_is_not():
+def test_over_quadratic_of_a_quadratic_is_one_and_of_a_step_is_not():
     gram = np.array([[2.0, 0.3], [0.3, 5.0]])
     degrees = np.linspace(0, 90, 10)
     exact = sensitivity.quadratic_kl(gram, degrees)
     chord = np.stack([np.cos(np.deg2rad(degrees)) - 1, np.sin(np.deg2rad(degrees))], 1)
     assert exact == pytest.approx([0.5 * c @ gram @ c for c in chord])
-    assert sensitivity.excess_flatness(exact, gram, degrees)[1:] == pytest.approx(np.ones(9))
+    assert sensitivity.over_quadratic(exact, gram, degrees)[1:] == pytest.approx(np.ones(9))
     step = np.where(degrees > 40, 8.0, 0.0)
-    ratio = sensitivity.excess_flatness(step, gram, degrees)
+    ratio = sensitivity.over_quadratic(step, gram, degrees)
     assert (ratio[1:5] == 0).all() and (ratio[5:] > 1).all()
 
 

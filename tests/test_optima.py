@@ -3,6 +3,7 @@ import pytest
 import xarray as xr
 
 from plateaus_utils.experiments import optima
+from plateaus_utils.findings import optima as findings
 
 
 def sections(values: np.ndarray, resolution: int) -> xr.Dataset:
@@ -60,11 +61,31 @@ def test_a_fine_map_contains_the_coarse_one():
     assert np.allclose(kept.weight.values, optima.triangle(optima.RESOLUTION))
 
 
-def test_a_slope_is_a_one_sided_minimum_and_no_two_sided_one():
-    s = np.array(optima.STEPS)
-    dims = ("prompt", "section", "line", "s")
-    coords = {"section": list(optima.SECTIONS), "s": s}
-    slope = xr.Dataset({"threshold": (dims, np.broadcast_to(40 + 10 * s, (1, 2, 2, 5)).copy())}, coords=coords)
-    bowl = xr.Dataset({"threshold": (dims, np.broadcast_to(40 + 10 * s**2, (1, 2, 2, 5)).copy())}, coords=coords)
-    assert not optima.two_sided(slope).any()
-    assert optima.two_sided(bowl).all()
+def test_statistics_of_a_corner_keep_the_documents_of_the_prompts():
+    planted = sections(np.full(15, 50.0), 4).assign_coords(document=("prompt", ["lee/1"]))
+    found = optima.corner_statistics(planted)
+    assert found.document.values.tolist() == ["lee/1"] and found.margin.attrs["unit"] == "degrees"
+
+
+def test_the_middle_of_an_edge_sags_by_what_was_planted():
+    weights = optima.triangle(4)
+    values = 60 - 20 * (1 - (weights**2).sum(1))  # 60 at the corners, 50 half-way between two of them
+    planted = sections(values, 4)
+    planted.threshold.attrs["limit"] = 180.0
+    assert findings.sag(planted).values == pytest.approx(-10)
+
+
+def test_mixing_two_targets_shortens_their_deviation_from_the_mean(setting):
+    draws = setting.draws(3, "triangle")
+    first, second = (draws.gaussian[:, i].double().numpy() - draws.mean.numpy() for i in (0, 1))
+    norms = [np.linalg.norm(x, axis=1) for x in (first, second, (first + second) / 2)]
+    left = findings.shortening(setting)
+    np.testing.assert_allclose(left, norms[2] / ((norms[0] + norms[1]) / 2), rtol=1e-5)
+    assert (left < 1).all()
+
+
+def test_one_corner_of_three_is_the_lowest():
+    weights = optima.triangle(4)
+    tilted = sections(30 + 40 * weights[:, 2], 4)
+    tilted.threshold.values[:, :, 0] += 1
+    assert findings.lowest_corner(tilted).values.tolist() == [[False], [True], [False]]

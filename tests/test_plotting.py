@@ -184,3 +184,40 @@ def test_a_walk_marks_its_place_and_the_threshold_where_there_is_one(threshold, 
     assert left.lines[-1].get_xydata().tolist() == [[90.0, 1.0]]
     assert [bar.get_width() for bar in right.patches] == [0.75, 0.25]
     assert [label.get_text() for label in right.get_yticklabels()] == [r"'\$'", "' b'"]
+
+
+def test_bends_put_minima_into_the_wedge():
+    second = xr.DataArray(
+        [[1.0, -1.0], [0.5, 0.2]] * 5, dims=("prompt", "section"), coords={"section": ["real-other", "random"]},
+        attrs={"description": "second difference", "unit": "degrees"},
+    )  # fmt: skip
+    slope = (second * 0.1).assign_attrs(description="slope times step", unit="degrees")
+    figure = plotting.bends(slope, second, by="section")
+    drawn = [np.array(line.get_xydata()) for ax in figure.axes for line in ax.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(
+        drawn[0], np.stack([slope.sel(section="real-other"), second.sel(section="real-other")], 1)
+    )
+    assert [ax.get_legend().get_texts()[0].get_text() for ax in figure.axes] == ["real-other corner", "random corner"]
+
+
+def test_between_and_within_draws_means_and_deviations():
+    rng = np.random.default_rng(0)
+    labels = {"description": "curvature", "unit": "nats"}
+    x = xr.DataArray(
+        rng.uniform(1, 2, (6, 2, 3)), dims=("prompt", "kind", "direction"), coords={"kind": ["a", "b"]}, attrs=labels
+    )
+    figure = plotting.between_and_within(x, (1 / x).assign_attrs(labels), by="kind", slope=-1)
+    between, within = figure.axes
+    means = np.exp(np.log(x.values).mean((1, 2)))
+    np.testing.assert_allclose(between.lines[0].get_xydata(), np.stack([means, 1 / means], 1))
+    np.testing.assert_allclose(within.lines[0].get_xdata(), (x.values[:, 0] / means[:, None]).ravel())
+    np.testing.assert_allclose(within.lines[0].get_ydata() * within.lines[0].get_xdata(), 1)
+
+
+def test_quadratic_panels_draw_geometric_means_of_directions():
+    ratio = xr.DataArray(
+        np.array([1.0, 4.0])[None, None, :, None] * np.ones((3, 1, 2, 7)), dims=("prompt", "base", "direction", "path_size"),
+        coords={"base": ["real"], "path_size": SIZES},
+    )  # fmt: skip
+    figure = plotting.quadratic_panels(ratio, ratio.rename(base="kind"))
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 2)

@@ -81,15 +81,6 @@ def test_order_by_length_is_compared_with_that_by_angle():
     assert prose.lengths_by_level(lengths, level[0])["as_angles"].startswith("unlike")
 
 
-def test_answer_about_optima_names_real_and_random_corners_in_order():
-    corners = [f"local minimum, {section} corner" for section in ("real-other", "random")]
-    corner = estimate([0.75, 0.25], [0.6, 0.1], [0.9, 0.4], what=corners)
-    both = estimate([0.5, 0.125], [0.4, 0.1], [0.6, 0.2], section=["real-other", "random"])
-    answer = prose.optima(corner, both)
-    places = [answer.index(number) for number in ("0.75 [", "120 triangles", "0.25 [", "0.50 [", "0.12 [")]
-    assert places == sorted(places)
-
-
 @pytest.mark.parametrize(("bic", "word"), [(3.0, "better"), (-3.0, "no better")])
 def test_groups_are_found_where_two_distributions_describe_better(bic, word):
     assert prose.groups(bic) == {"bimodal": word, "bic": f"{bic:.1f}"}
@@ -98,42 +89,6 @@ def test_groups_are_found_where_two_distributions_describe_better(bic, word):
 def test_percentages_of_shares_and_of_estimates():
     assert prose.percent(0.256) == "26%"
     assert prose.percent(estimate(0.25, 0.1, 0.4)).replace("\N{NO-BREAK SPACE}", " ") == "25% [10%, 40%]"
-
-
-@pytest.fixture
-def measured():
-    """What chapter 6 measures, every number another one."""
-    paths = {"path": ["real base, random", "random base, random"], "path_size": [15.0, 30.0]}
-    networks = {"network": ["trained", "untrained (x)"], "effect": ["plateau effect, L2", "direction effect, L2"]}
-
-    def cells(first, dims):
-        values = first + np.arange(4.0).reshape(2, 2) / 100
-        parts = {name: (tuple(dims), values + shift) for name, shift in (("value", 0), ("low", -0.1), ("high", 0.1))}
-        return xr.Dataset(parts, coords=dims)
-
-    return {
-        "flat": cells(0.51, paths),
-        "by_block": estimate([0.61, 0.62], [0] * 2, [1] * 2, block=["block 1", "block 29"]),
-        "by_effect": estimate([0.63, 0.64], [0] * 2, [1] * 2, effect=[prose.LABELS["kl"], prose.LABELS["l2"]]),
-        "half_way": cells(0.71, networks),
-        "against_gaussian": estimate([0.81, 0.82], [0] * 2, [1] * 2, base=["real", "foreign"]),
-        "with_bos": estimate(0.91, 0, 1),
-    }
-
-
-def test_each_explanation_shows_its_own_numbers(measured):
-    rows = [said for _, _, said in prose.explanations(**measured)]
-    expected = [("0.52", "0.54"), ("0.62", "0.61", "block 1"), ("0.64", "0.63"), ("0.71", "0.72", "0.73", "0.74"),
-                ("0.81", "0.82"), ("0.91",)]  # fmt: skip
-    for row, numbers in zip(rows, expected, strict=True):
-        places = [row.index(number) for number in numbers]
-        assert places == sorted(places), row
-
-
-def test_answer_about_explanations_says_flatter_where_the_interval_lies_below_one(measured):
-    answer = prose.trivial(measured["flat"], measured["by_block"], measured["against_gaussian"])
-    assert "0.52" in answer and "flatter than a quadratic" in answer
-    assert answer.index("0.82") < answer.index("0.81")  # foreign activations before the prompt's own
 
 
 def test_answer_on_latents_names_a_verdict_once_where_it_is_the_direction():
@@ -209,3 +164,59 @@ def test_the_larger_part_of_an_effect(parts, word):
 )
 def test_a_difference_says_which_is_larger(difference, word):
     assert prose.compared(estimate(*difference)) == word
+
+
+def test_answer_about_optima_follows_the_share_and_the_bend():
+    beside = {key: estimate(0.2, 0.1, 0.3) for key in ("convex", "convex_random", "local_random")}
+    beside |= {"second": estimate(0.13, 0.07, 0.19, "degrees"), "slope": estimate(0.46, 0.3, 0.6, "degrees")}
+    answer = prose.optima(estimate(0.12, 0.05, 0.2), beside)
+    assert "a local optimum on fewer lines than not" in answer and "their slope outweighs the bend" in answer
+    assert "in 12% [5%" in answer and "of 120 lines" in answer
+    steep = beside | {"second": estimate(1.3, 1, 2, "degrees")}
+    assert prose.bend(steep) == {
+        "half_second": "0.65",
+        "slope_size": "0.46",
+        "bend_or_slope": "the bend outweighs the slope",
+    }
+    assert prose.bend(beside | {"second": estimate(-1, -2, 0)})["bend_or_slope"] == "the lines do not bend upwards"
+
+
+@pytest.mark.parametrize(
+    ("interval", "tells"),
+    [
+        ((0.5, 0.48, 0.52), "does not tell real-other from random directions"),
+        ((0.6, 0.55, 0.65), "is larger along real-other directions than along random ones"),
+        ((0.4, 0.35, 0.45), "is smaller along real-other directions"),
+    ],
+)
+def test_what_curvature_tells_follows_its_separation(interval, tells):
+    names = (
+        "AUROC of the curvature, real-other above random",
+        "threshold angle, real-other over random",
+        "the same, adjusted for curvature",
+    )
+    columns = zip(interval, (0.83, 0.8, 0.86), (0.84, 0.8, 0.88), strict=True)
+    separation = estimate(*(list(column) for column in columns), comparison=list(names))
+    explained = estimate([0.04, -0.1, -0.8], [0] * 3, [0] * 3, relation=["share", "slope", "between"])
+    said = prose.curvature(separation, explained)
+    assert (
+        f"curvature {tells}" in said
+        and "0.84 [0.80" in said
+        and said.endswith("more about prompts than about directions.")
+    )
+
+
+def test_quadratic_is_never_reached_where_it_is_never_reached():
+    def sizes(real, random):
+        values = np.stack([np.full((20, 2), real), np.full((20, 2), random)], 1)
+        return xr.DataArray(
+            values, dims=("prompt", "base", "direction"), coords={"base": ["real", "random"]},
+            attrs={"unit": "degrees", "limit": 180.0},
+        )  # fmt: skip
+
+    bases = xr.Dataset({"predicted": sizes(np.nan, 18.0), "measured": sizes(42.0, 20.0), "edge": sizes(35.0, np.nan)})
+    said = prose.quadratic(bases)
+    assert said["never_real"] == "100%" and said["predicted_random"].startswith("18.0")
+    assert said["flat_then_edge"].startswith("flat at first") and "its edge at 35.0" in said["flat_then_edge"]
+    early = bases.assign(predicted=sizes(30.0, 18.0), edge=sizes(np.nan, np.nan))
+    assert prose.quadratic(early)["flat_then_edge"] == "no later than its curvature says, without an edge on most paths"

@@ -9,12 +9,12 @@ from plateaus_utils.patching import Suffix
 from plateaus_utils.paths import absolute, linear_pair, sphere
 from plateaus_utils.sensitivity import (
     area,
-    excess_flatness,
     exponent,
     find_thresholds,
     first_crossing,
     last_below,
     max_slope,
+    over_quadratic,
     quadratic_kl,
     relative,
     rise,
@@ -114,7 +114,7 @@ def test_quadratic_divergence_on_a_sphere_of_equal_curvatures_is_the_chord():
     predicted = quadratic_kl(np.eye(2), degrees)
     np.testing.assert_allclose(predicted, 2 * np.sin(np.deg2rad(degrees) / 2) ** 2)
     assert predicted[1] / predicted[2] == pytest.approx(0.2831, abs=1e-4)
-    np.testing.assert_allclose(excess_flatness(predicted / 4, np.eye(2), degrees), [NAN, 0.25, 0.25, 0.25])
+    np.testing.assert_allclose(over_quadratic(predicted / 4, np.eye(2), degrees), [NAN, 0.25, 0.25, 0.25])
 
 
 def test_quadratic_divergence_is_the_divergence_of_a_linear_softmax_at_small_angles():
@@ -129,7 +129,7 @@ def test_quadratic_divergence_is_the_divergence_of_a_linear_softmax_at_small_ang
     log_p, log_q = (readout @ base).log_softmax(0), (points @ readout.T).log_softmax(-1)
     kl = (log_p.exp() * (log_p - log_q)).sum(-1).numpy()
     gram = (pair @ fisher @ pair.T).numpy()
-    np.testing.assert_allclose(excess_flatness(kl, gram, degrees), 1, atol=0.03)
+    np.testing.assert_allclose(over_quadratic(kl, gram, degrees), 1, atol=0.03)
 
 
 # The search -----------------------------------------------------------------------------------------------------------

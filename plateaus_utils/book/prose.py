@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from myst_nb import glue as glue_one
 
@@ -172,20 +173,49 @@ def compared(difference: xr.Dataset) -> str:
     return _above(difference, 0, "larger", "smaller", "not distinguishable in size")
 
 
-def optima(corner: xr.Dataset, both_sides: xr.Dataset) -> str:
+def optima(share: xr.Dataset, beside: dict[str, xr.Dataset]) -> str:
     """The answer of chapter 4.
 
     Args:
-        corner: shares of minima over [what].
-        both_sides: shares of corners lower than both sides of two lines, over [section].
+        share: of lines on which the real-other corner is the lowest of three points.
+        beside: `findings.optima.secondary`.
     """
-    real, random = (words(corner.sel(what=f"local minimum, {section} corner")) for section in ("real-other", "random"))
-    real_line, random_line = (words(both_sides.sel(section=section)) for section in ("real-other", "random"))
+    verdict = _above(share, 0.5, "on more lines than not", "on fewer lines than not", "on about as many lines as not")
     return (
-        f"The real-other corner is a strict local minimum in {real} of {int(corner.n)} triangles, a random corner in {random} "
-        f"(95 % intervals). Compared with both sides of two lines that run past it, the real-other direction is lower in "
-        f"{real_line}, a random one in {random_line} of the cases."
+        f"A real-other direction has a smaller threshold angle than its neighbours on both sides in {percent(share)} of "
+        f"{int(share.n)} lines, one a document (95 % intervals): it is a local optimum {verdict}. Of lines past Gaussian "
+        f"directions the share is {percent(beside['local_random'])}. Lines curve upwards at {percent(beside['convex'])} of "
+        f"real-other and at {percent(beside['convex_random'])} of Gaussian directions; {bend(beside)['bend_or_slope']}."
     )
+
+
+def bend(beside: dict[str, xr.Dataset]) -> dict[str, str]:
+    """Half the second difference and the slope times the step at real-other corners, and which of the two is larger.
+
+    Args:
+        beside: `findings.optima.secondary`.
+    """
+    half, slope = float(beside["second"].value) / 2, float(beside["slope"].value)
+    larger = (
+        "the bend outweighs the slope" if half > slope
+        else "the lines bend upwards, but their slope outweighs the bend" if half > 0
+        else "the lines do not bend upwards"
+    )  # fmt: skip
+    return {"half_second": f"{half:.2f}", "slope_size": f"{slope:.2f}", "bend_or_slope": larger}
+
+
+def mixing(left: xr.DataArray, sag: xr.Dataset) -> dict[str, str]:
+    """What mixing two Gaussian targets does to their deviation from the mean, and to the threshold angle.
+
+    Args:
+        left: share of the deviation that is left half-way [prompt].
+        sag: threshold angle half-way minus that of the corners.
+    """
+    return {
+        "shortening": f"{float(left.mean()):.0%}",
+        "sag": _above(sag, 0, "larger", "smaller", "not distinguishably other"),
+        "sag_size": words(sag),
+    }
 
 
 def latents(sae: Any, judged: Sequence[dict]) -> str:
@@ -233,18 +263,83 @@ def groups(bic: float) -> dict[str, str]:
     return {"bimodal": "better" if bic > 0 else "no better", "bic": f"{bic:.1f}"}
 
 
-def trivial(flat: xr.Dataset, by_block: xr.Dataset, against_gaussian: xr.Dataset) -> str:
+def trivial(bases: xr.Dataset, separation: xr.Dataset, by_block: xr.Dataset, against_gaussian: xr.Dataset) -> str:
     """The answer of chapter 6; arguments as for `explanations`."""
-    real, gaussian = (flat.sel(path=f"{base} base, random", path_size=30) for base in ("real", "random"))
-    verdict = _above(real, 1, "steeper than", "flatter than", "not distinguishable from")
+    said = quadratic(bases)
     early, late = _both_blocks(by_block)
-    foreign, own = (words(against_gaussian.sel(base=base)) for base in ("foreign", "real"))
+    own, foreign = (words(against_gaussian.sel(base=base, measure="angle")) for base in ("real", "foreign"))
     return (
-        f"At 30° the KL divergence around real bases is {words(real)} times what its own curvature predicts, {verdict} a "
-        f"quadratic; around Gaussian bases {words(gaussian)}. The direction effect has an AUROC of {words(early)} at "
+        f"The quadratic with the curvature at the base puts the threshold around Gaussian bases at {said['predicted_random']}, "
+        f"and {said['measured_random']} is measured; around real bases it never reaches the threshold on {said['never_real']} "
+        f"of the paths, and {said['measured_real']} is measured: {said['flat_then_edge']}. Curvature "
+        f"{_tells(separation)}. Random directions have the larger angle within a prompt with probability {words(early)} at "
         f"{early.block.item()} and {words(late)} at the last block. Real activations of foreign prompts exceed Gaussian bases "
         f"in threshold angle with probability {foreign}, the prompt's own with {own}."
     )
+
+
+def quadratic(bases: xr.Dataset) -> dict[str, str]:
+    """What the quadratic predicts around real and Gaussian bases, and what is measured.
+
+    Args:
+        bases: `findings.curvature.around_bases`.
+    """
+    predicted, measured, edge = (_medians(bases[name]) for name in ("predicted", "measured", "edge"))
+    never = estimates.censored(bases.predicted)
+    later = float(predicted.value.sel(base="real")) > float(measured.value.sel(base="real"))
+    beyond = np.isfinite(edge.value.sel(base="real"))
+    real_edge = f"with its edge at {words(edge.sel(base='real'))}" if beyond else "without an edge on most paths"
+    shape = f"flat at first, then steeper than its curvature says, {real_edge}"
+    return {
+        "predicted_random": words(predicted.sel(base="random")),
+        "measured_random": words(measured.sel(base="random")),
+        "predicted_real": words(predicted.sel(base="real")),
+        "measured_real": words(measured.sel(base="real")),
+        "never_real": percent(never.sel(base="real")),
+        "flat_then_edge": shape if later else f"no later than its curvature says, {real_edge}",
+    }
+
+
+def _medians(sizes: xr.DataArray) -> xr.Dataset:
+    return estimates.median(sizes, n_boot=1000)
+
+
+def _tells(separation: xr.Dataset) -> str:
+    """Whether curvature tells real-other from random directions, from `findings.curvature.separation`."""
+    auroc = separation.sel(comparison="AUROC of the curvature, real-other above random")
+    larger, smaller = (
+        "is larger along real-other directions than along random ones",
+        "is smaller along real-other directions",
+    )
+    return f"{_above(auroc, 0.5, larger, smaller, 'does not tell real-other from random directions')} (AUROC {words(auroc)})"
+
+
+def curvature(separation: xr.Dataset, explained: xr.Dataset) -> str:
+    """What curvature at the base says of directions and of prompts.
+
+    Args:
+        separation, explained: see `findings.curvature`.
+    """
+    share, _, between = (explained.isel(relation=i) for i in range(3))
+    plain = words(separation.sel(comparison="threshold angle, real-other over random"))
+    adjusted = words(separation.sel(comparison="the same, adjusted for curvature"))
+    more = "prompts than about directions" if between.value**2 > share.value else "directions than about prompts"
+    return (
+        f"Within prompts, curvature {_tells(separation)}. A line in its logarithm explains {percent(share)} of the variance of "
+        f"the log threshold angle. Real-other angles are {plain} times the random ones, and {adjusted} times at equal "
+        f"curvature. Between prompts the rank correlation of curvature and angle is {words(between)}: it says "
+        f"more about {more}."
+    )
+
+
+def mean_base(angles: xr.Dataset, chords: xr.Dataset) -> dict[str, str]:
+    """Threshold angle and chord around the mean and around real activations; both are medians over [base]."""
+    return {
+        "angle_mean": words(angles.sel(base="mean")),
+        "chord_mean": estimates.text(chords.sel(base="mean"), ".1f"),
+        "angle_real": words(angles.sel(base="real")),
+        "chord_real": estimates.text(chords.sel(base="real"), ".1f"),
+    }
 
 
 def _both_blocks(by_block: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
@@ -253,7 +348,8 @@ def _both_blocks(by_block: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
 
 
 def explanations(
-    flat: xr.Dataset,
+    bases: xr.Dataset,
+    separation: xr.Dataset,
     by_block: xr.Dataset,
     by_effect: xr.Dataset,
     half_way: xr.Dataset,
@@ -263,14 +359,15 @@ def explanations(
     """The rows of chapter 6's table: an explanation, what it predicts, what was measured.
 
     Args:
-        flat: excess flatness over [path, size].
-        by_block: AUROC of random against real-other directions over [block], the last block last.
+        bases: `findings.curvature.around_bases`.
+        separation: `findings.curvature.separation`.
+        by_block: within-prompt AUROC of random against real-other directions over [block], the last block last.
         by_effect: the same over [effect].
         half_way: AUROC of both effects of the report over [network, effect].
-        against_gaussian: AUROC over [base] against Gaussian bases.
+        against_gaussian: AUROC over [base, measure] against Gaussian bases.
         with_bos: AUROC of random against real-other directions with the other choice of a beginning-of-sequence token.
     """
-    real, gaussian = (words(flat.sel(path=f"{base} base, random", path_size=30)) for base in ("real", "random"))
+    said = quadratic(bases)
     early, late = _both_blocks(by_block)
     networks = "; ".join(
         f"{name}: plateau {words(half_way.sel(network=name, effect='plateau effect, L2'))}, "
@@ -278,16 +375,20 @@ def explanations(
         for name in half_way.network.values.tolist()
     )
     l2, kl = (words(by_effect.sel(effect=LABELS[effect])) for effect in ("l2", "kl"))
-    own, foreign = (words(against_gaussian.sel(base=base)) for base in ("real", "foreign"))
+    own, foreign = (words(against_gaussian.sel(base=base, measure="angle")) for base in ("real", "foreign"))
+    angle = words(separation.sel(comparison="AUROC of the angle, random above real-other"))
     return [
-        ("KL is quadratic, so it looks flat", "excess flatness 1 around every base",
-         f"at 30°: real {real}, Gaussian {gaussian}"),
+        ("KL is quadratic, so it looks flat", "the threshold of the quadratic around every base",
+         f"real: {said['predicted_real']} predicted, {said['measured_real']} measured; Gaussian: {said['predicted_random']} "
+         f"and {said['measured_random']}"),
+        ("real-other directions start steeper", "a larger curvature along them, and no difference at equal curvature",
+         f"curvature {_tells(separation)}; AUROC of the angle {angle}"),
         ("final norm, unembedding or softmax", "the direction effect remains at the last block",
          f"AUROC {words(late)} there, {words(early)} at {early.block.item()}"),
         ("a property of the output alone", "nothing in late activations",
          f"AUROC by L2 before the final norm {l2}, by KL {kl}"),
         ("any network of this shape", "the same in untrained weights", networks),
-        ("off-distribution inputs are fragile", "realistic bases have the plateau, wherever they come from",
+        ("off-distribution inputs are fragile", "foreign real bases have short plateaus, as Gaussian ones do",
          f"AUROC against Gaussian bases: own {own}, foreign real {foreign}"),
         ("the sink at the first token", "another result with a beginning-of-sequence token", f"AUROC {words(with_bos)}"),
     ]  # fmt: skip

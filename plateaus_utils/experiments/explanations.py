@@ -28,7 +28,26 @@ def sweep_layers(n_layers: int) -> list[int]:
     return sorted({0, 1, 2, *range(4, n_layers - 1, max(2, n_layers // 5)), n_layers - 1} & set(range(n_layers)))
 
 
-def layer_thresholds(settings: dict[int, Setting], n_prompts: int) -> xr.Dataset:
+def at_blocks(setting: Setting) -> dict[int, Setting]:
+    """The same prompts at the inputs of the blocks of the sweep, among them the setting's own and the last one.
+
+    Others are fewer here, and the covariance of their Gaussian is shrunk, since each block needs activations of its own.
+    """
+    layers = sorted({*sweep_layers(setting.model.n_layers), setting.layer})
+    return setting.at_layers(layers, n_others=min(N_SHRUNK, setting.arguments.n_others), shrinkage=True)
+
+
+def late_directions(blocks: dict[int, Setting]) -> xr.Dataset:
+    """Threshold angles of eight random and eight real-other directions at the input of the last of the blocks.
+
+    Returns:
+        `threshold` [prompt, kind, direction], degrees; compare with `sensitive.many_directions`.
+    """
+    kinds = ("random", "real-other")
+    return threshold_sizes(blocks[max(blocks)], "late_directions", kinds=kinds, n_directions=8).isel(base=0, drop=True)
+
+
+def layer_thresholds(blocks: dict[int, Setting]) -> xr.Dataset:
     """Threshold angles at the inputs of several blocks, for both effects of the report.
 
     Returns:
@@ -36,10 +55,9 @@ def layer_thresholds(settings: dict[int, Setting], n_prompts: int) -> xr.Dataset
         [layer, prompt, kind, direction]: random and real-other directions from real bases.
     """
     found = []
-    for layer, setting in settings.items():
-        few = setting.first(n_prompts)
-        plateau = threshold_sizes(few, f"layer_{layer}_plateau", bases=("real", "random"))
-        kinds = threshold_sizes(few, f"layer_{layer}_directions", kinds=("random", "real-other"))
+    for layer, setting in blocks.items():
+        plateau = threshold_sizes(setting, f"layer_{layer}_plateau", bases=("real", "random"))
+        kinds = threshold_sizes(setting, f"layer_{layer}_directions", kinds=("random", "real-other"))
         found.append(
             xr.Dataset(
                 {
@@ -48,14 +66,14 @@ def layer_thresholds(settings: dict[int, Setting], n_prompts: int) -> xr.Dataset
                 }
             )
         )
-    return xr.concat(found, xr.Variable("layer", list(settings)))
+    return xr.concat(found, xr.Variable("layer", list(blocks)))
 
 
 def base_controls(setting: Setting) -> xr.Dataset:
-    """Threshold angles of random directions around every kind of base, and the entropy of the output there.
+    """Threshold angles of random directions around every kind of base, its norm, and the entropy of the output there.
 
     Returns:
-        `threshold` [prompt, base, direction], `entropy` [prompt, base] and `present` [prompt, base], which is false for
+        `threshold` [prompt, base, direction], `norm`, `entropy` and `present` [prompt, base]; the last is false for
         `same token` where no other prompt ends in the token of the base: what stands there is the prompt's own activation.
     """
     kinds = tuple(BASES)
@@ -63,10 +81,12 @@ def base_controls(setting: Setting) -> xr.Dataset:
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         points = torch.stack([base_points(setting, kind)[chunk] for kind in kinds], 1)
-        return xr.Dataset({"entropy": (("prompt", "base"), measure(suffix, points, names=("entropy",))["entropy"])})
+        values = {"norm": points.norm(dim=-1), "entropy": measure(suffix, points, names=("entropy",))["entropy"]}
+        return xr.Dataset({name: (("prompt", "base"), value) for name, value in values.items()})
 
-    entropy = in_chunks(setting, "base_entropy", {"bases": kinds}, compute, {"base": list(kinds)})
-    result = result.merge(entropy, compat="equals")
+    labels = {"norm": {"description": "norm of the base", "unit": UNITS["absolute"]}}
+    there = in_chunks(setting, "base_properties", {"bases": kinds}, compute, {"base": list(kinds)}, labels)
+    result = result.merge(there, compat="equals")
     has_same = setting.ends_alike.any(1)
     absent = (~has_same[:, None]).numpy() & (result.base == "same token").values
     return result.assign(present=(("prompt", "base"), ~absent))
@@ -131,7 +151,7 @@ def both_effects(setting: Setting, name: str) -> dict[str, xr.Dataset]:
 
 
 def local_quadratic(
-    setting: Setting, bases: Sequence[str], kinds: Sequence[str], n_directions: int = 2
+    setting: Setting, name: str, bases: Sequence[str], kinds: Sequence[str], n_directions: int = 2
 ) -> xr.DataArray:
     """The quadratic form of KL at the base along sphere paths, from Jacobian-vector products through the suffix.
 
@@ -157,7 +177,7 @@ def local_quadratic(
     labels = {
         "gram": {"description": "Gram matrix of the base and ‖base‖u⊥ under the Fisher information", "unit": "nats"}
     }
-    return in_chunks(setting, f"local_quadratic_{'_'.join(bases)}", options, compute, coords, labels).gram
+    return in_chunks(setting, name, options, compute, coords, labels).gram
 
 
 def _fisher_gram(suffix: Suffix, at: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

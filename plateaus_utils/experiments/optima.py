@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 
 from ..patching import Suffix
-from .measuring import EVALUATIONS, in_chunks, threshold_labels, thresholds_along
+from .measuring import EVALUATIONS, PROMPTS_PER_SEARCH, in_chunks, threshold_labels, thresholds_along
 from .setting import Setting
 
 RESOLUTION = 4
@@ -14,7 +14,7 @@ FINE_RESOLUTION = 8
 """A multiple of RESOLUTION, so that a fine map contains a coarse one."""
 TOLERANCE, FINE_TOLERANCE = 0.05, 0.01
 """Degrees; neighbours on a map often differ by less than the half degree that suffices elsewhere."""
-N_FINE = 20
+N_FINE = 12
 SECTIONS = ("real-other", "random")
 """What the first corner of a section is; the other two corners are the same two Gaussian targets in both."""
 
@@ -74,33 +74,34 @@ def triangle_sections(
     return in_chunks(setting, name, {"resolution": resolution, "tolerance": tolerance}, compute, coords, labels)
 
 
-def lines_past_corners(setting: Setting, tolerance: float = TOLERANCE) -> xr.Dataset:
-    """Threshold angles along lines that run past a corner: two lines through a real-other and two through a random one.
+def lines_past_corners(setting: Setting, tolerance: float = FINE_TOLERANCE) -> xr.Dataset:
+    """Threshold angles along lines that run past a corner: one through a real-other and one through a random corner.
 
-    A corner of a triangle tests slopes on one side only. Here targets are mean-removed and of unit length, mixed with weights
-    1 − s and s (s may be negative), brought to the length of the corner's deviation from the mean, and put back on the mean.
+    A corner of a triangle tests slopes on one side only, and mixing shortens what a target has beyond the mean. Here targets
+    are mean-removed and of unit length, mixed with weights 1 − s and s (s may be negative), brought to the length of the
+    corner's deviation from the mean, and put back on the mean. Both lines lead to the same Gaussian target.
 
     Returns:
-        `threshold` [prompt, section, line, s].
+        `threshold` [prompt, section, s], degrees.
     """
     draws = setting.draws(3, "triangle")
     steps = torch.tensor(STEPS)
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         at = setting.base_activations[chunk]
-        corner = torch.stack([draws.real[chunk, 0], draws.gaussian[chunk, 0]], 1)[:, :, None] - draws.mean
-        partner = (draws.gaussian[chunk, 1:] - draws.mean)[:, None].expand(-1, 2, -1, -1)
+        corner = torch.stack([draws.real[chunk, 0], draws.gaussian[chunk, 0]], 1) - draws.mean
+        partner = (draws.gaussian[chunk, 1] - draws.mean)[:, None].expand_as(corner)
         mixed = torch.lerp(_unit(corner)[..., None, :], _unit(partner)[..., None, :], steps[:, None])
         targets = draws.mean + _unit(mixed) * corner.norm(dim=-1)[..., None, None]
-        search = thresholds_along(suffix, at, targets - at[:, None, None, None], tolerance=tolerance)
-        return xr.Dataset({"threshold": (("prompt", "section", "line", "s"), search.size)})
+        search = thresholds_along(suffix, at, targets - at[:, None, None], tolerance=tolerance)
+        return xr.Dataset({"threshold": (("prompt", "section", "s"), search.size)})
 
     coords = {
         "section": list(SECTIONS),
         "s": ("s", list(STEPS), {"description": "weight of the other target; negative beyond the corner", "unit": ""}),
     }
     options, labels = {"steps": STEPS, "tolerance": tolerance}, {"threshold": threshold_labels("sphere")}
-    return in_chunks(setting, "lines_past_corners", options, compute, coords, labels)
+    return in_chunks(setting, "lines_past_corners", options, compute, coords, labels, together=PROMPTS_PER_SEARCH)
 
 
 def _unit(x: torch.Tensor) -> torch.Tensor:
@@ -119,6 +120,7 @@ def corner_statistics(sections: xr.Dataset) -> xr.Dataset:
     Returns:
         [prompt, section]: `local`, strictly lower than all its neighbours; `global`, strictly lower than every other point;
         `margin`, degrees by which its lowest neighbour exceeds it (negative if it is lower). Censored points are infinite.
+        Coordinates of the prompts are kept.
     """
     values = np.nan_to_num(sections.threshold.values, nan=np.inf)
     beside = neighbours(sections.weight.values)[0]
@@ -131,16 +133,7 @@ def corner_statistics(sections: xr.Dataset) -> xr.Dataset:
         {
             "local": (dims, corner < lowest),
             "global": (dims, corner < values[..., 1:].min(-1)),
-            "margin": (dims, margin),
+            "margin": (dims, margin, {"description": "margin of the corner", "unit": "degrees"}),
         },
-        coords={"section": sections.section},
+        coords=sections.threshold.isel(point=0).drop_vars("weight", errors="ignore").coords,
     )
-
-
-def two_sided(lines: xr.Dataset) -> xr.DataArray:
-    """[prompt, section] whether the corner is strictly lower than the points beside it on both sides of both lines."""
-    values = np.nan_to_num(lines.threshold.values, nan=np.inf)
-    middle = len(STEPS) // 2
-    beside = values[..., [middle - 1, middle + 1]]
-    lower = (values[..., middle, None] < beside).all((-1, -2))
-    return xr.DataArray(lower, dims=("prompt", "section"), coords={"section": lines.section})

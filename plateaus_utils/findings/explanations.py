@@ -1,84 +1,30 @@
 """Chapter 6: what would explain plateaus and sensitive directions away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 
-from .. import estimates, kinds, quantities
+from .. import contrasts, estimates, quantities
 from ..effects import EFFECTS
-from ..experiments import explanations, plateaus, sensitive
-from ..experiments.measuring import threshold_sizes
+from ..experiments import explanations
 from ..experiments.setting import Setting
 from ..models import initializer_ranges
-
-# More than a smooth function ----------------------------------------------------------------------------------------
-
-
-def flatness_by_kind(setting: Setting) -> xr.DataArray:
-    """Excess flatness around real bases, for each kind of direction [prompt, kind, direction, path_size]."""
-    form = explanations.local_quadratic(setting, ("real",), kinds.MAIN_DIRECTIONS).sel(base="real", drop=True)
-    return quantities.flatness(sensitive.direction_curves(setting, "sphere").kl, form)
-
-
-def flatness_by_base(setting: Setting, by_kind: xr.DataArray) -> xr.DataArray:
-    """Excess flatness along random directions, for each kind of base [prompt, base, direction, path_size].
-
-    Args:
-        setting: the one of `by_kind`.
-        by_kind: `flatness_by_kind`, whose random directions are those of the real base.
-    """
-    form = explanations.local_quadratic(setting, ("random", "naive"), ("random",)).sel(kind="random", drop=True)
-    curves = plateaus.plateau_curves(setting, "sphere")
-    others = quantities.flatness(curves.kl.sel(base=["random", "naive"]), form)
-    real = by_kind.sel(kind="random", drop=True)
-    return xr.concat([real.expand_dims(base=["real"]), others], "base", combine_attrs="override").transpose(
-        *others.dims
-    )
-
-
-FLATNESS_ANGLES = (15, 30, 45)
-
-
-def flatness_at(by_base: xr.DataArray, by_kind: xr.DataArray) -> xr.Dataset:
-    """Median excess flatness over [path, path_size] at FLATNESS_ANGLES; a path is called `base base, kind`."""
-    paths = {f"real base, {kind}": by_kind.sel(kind=kind, drop=True) for kind in by_kind.kind.values.tolist()}
-    paths |= {f"{base} base, random": by_base.sel(base=base, drop=True) for base in ("random", "naive")}
-    found = {
-        name: estimates.known_median(flatness.sel(path_size=list(FLATNESS_ANGLES)), n_boot=1000)
-        for name, flatness in paths.items()
-    }
-    return estimates.together(found, "path")
-
+from ..primaries.explanations import separation
 
 # Blocks -------------------------------------------------------------------------------------------------------------
 
 
-def directions_at(settings: dict[int, Setting], layers: Sequence[int], n_prompts: int) -> dict[int, xr.DataArray]:
-    """Threshold angles [prompt, kind, direction] of random and real-other directions, by perturbed block."""
-    return {
-        layer: threshold_sizes(settings[layer].first(n_prompts), f"block_{layer}", kinds=("random", "real-other"))
-        .threshold.isel(base=0, drop=True)
-        for layer in layers
-    }  # fmt: skip
-
-
-def auroc_by_block(angles: dict[int, xr.DataArray]) -> xr.Dataset:
-    """AUROC of random against real-other directions over [block], from angles by block."""
-    found = {
-        f"block {block}": estimates.auroc(sizes, "kind", "random", "real-other", n_boot=1000)
-        for block, sizes in angles.items()
-    }
+def by_block(angles: dict[int, xr.DataArray]) -> xr.Dataset:
+    """Within-prompt AUROC of random against real-other directions over [block], from angles [prompt, kind, direction]."""
+    found = {f"block {block}": estimates.document_mean(separation(sizes)) for block, sizes in angles.items()}
     return estimates.together(found, "block")
 
 
-def auroc_drop(early: xr.DataArray, late: xr.DataArray) -> xr.Dataset:
-    """AUROC of random against real-other directions [prompt, kind, direction] at one block minus that at a later one."""
-    return estimates.auroc_gain(early, late, "kind", "random", "real-other", n_boot=1000)
-
-
 def auroc_by_effect(curves: xr.Dataset) -> xr.Dataset:
-    """AUROC of random against real-other directions over [effect], each at half the median value of its effect at 90°.
+    """Within-prompt AUROC of random against real-other directions over [effect].
+
+    Each is by the angle at which the effect reaches half of its median value at 90°.
 
     Args:
         curves: effects [prompt, kind, direction, path_size] on the sphere.
@@ -86,7 +32,7 @@ def auroc_by_effect(curves: xr.Dataset) -> xr.Dataset:
     found = {}
     for effect in ("kl", "l2", "l2_normalized"):
         sizes = quantities.crossing(curves[effect], float(curves[effect].sel(path_size=90).median()) / 2)
-        found[EFFECTS[effect].axis] = estimates.auroc(sizes, "kind", "random", "real-other", n_boot=500)
+        found[EFFECTS[effect].axis] = estimates.mean(separation(sizes), n_boot=500)
     return estimates.together(found, "effect")
 
 
@@ -101,12 +47,12 @@ def sizes_by_layer(sweep: xr.Dataset) -> xr.Dataset:
 
 
 def separation_by_layer(sweep: xr.Dataset) -> xr.Dataset:
-    """AUROC of both effects of the report over [series, layer], from `explanations.layer_thresholds`."""
+    """Within-prompt AUROC of both effects of the report over [series, layer], from `explanations.layer_thresholds`."""
     series = {
-        "plateau effect": estimates.auroc(sweep.plateau, "base", "real", "random", n_boot=500),
-        "direction effect": estimates.auroc(sweep.direction, "kind", "random", "real-other", n_boot=500),
+        "plateau effect": contrasts.auroc(sweep.plateau, "base", "real", "random"),
+        "direction effect": separation(sweep.direction),
     }
-    return estimates.together(series, "series")
+    return estimates.together({name: estimates.mean(x, n_boot=500) for name, x in series.items()}, "series")
 
 
 # Untrained weights --------------------------------------------------------------------------------------------------
@@ -116,7 +62,7 @@ COMPARED = {"base": ("plateau effect", "real", "random"), "kind": ("direction ef
 
 
 def half_way_by_network(setting: Setting) -> xr.Dataset:
-    """AUROC of both effects of the report in the trained network and in untrained ones, over [network, effect].
+    """Within-prompt AUROC of both effects of the report in the trained network and in untrained ones, over [network, effect].
 
     It is by the angle at which a curve reaches half of its own value at 90°, since an absolute threshold may never be reached.
     """
@@ -137,7 +83,7 @@ def _half_way(curves: dict[str, xr.Dataset]) -> xr.Dataset:
     for read in ("kl", "l2"):
         for dim, (name, of, against) in COMPARED.items():
             half = quantities.share_crossing(curves[dim][read], 0.5, end=90)
-            found[f"{name}, {read.upper()}"] = estimates.auroc(half, dim, of, against, n_boot=1000)
+            found[f"{name}, {read.upper()}"] = estimates.mean(contrasts.auroc(half, dim, of, against), n_boot=1000)
     return estimates.together(found, "effect")
 
 
@@ -153,6 +99,31 @@ def natural_variation(setting: Setting) -> xr.Dataset:
 def control_medians(controls: xr.Dataset) -> xr.Dataset:
     """Median threshold angles over [base], each over the prompts that have such a base; see `explanations.base_controls`."""
     return _where_present(controls, lambda sizes: estimates.median(sizes, n_boot=1000), "threshold")
+
+
+def control_chords(controls: xr.Dataset) -> xr.Dataset:
+    """The same of the straight distances from the base, which differ where norms do; activation units."""
+    chords = quantities.chords(controls.threshold, controls.norm)
+    return _where_present(controls.assign(chord=chords), lambda sizes: estimates.median(sizes, n_boot=1000), "chord")
+
+
+def control_norms(controls: xr.Dataset) -> xr.Dataset:
+    """Median norms over [base]."""
+    return _where_present(controls, lambda norms: estimates.median(norms, n_boot=1000), "norm")
+
+
+def above_gaussian(controls: xr.Dataset) -> xr.Dataset:
+    """Within-prompt AUROC over [base, measure]: of realistic bases against Gaussian ones, by angle and by chord."""
+    known = controls.threshold.fillna(controls.threshold.attrs["limit"])
+    measures = {"angle": known, "chord": quantities.chords(known, controls.norm)}
+    rows = {
+        base: estimates.together(
+            {name: estimates.mean(contrasts.auroc(x, "base", base, "random")) for name, x in measures.items()},
+            "measure",
+        )
+        for base in ("real", "foreign")
+    }
+    return estimates.together(rows, "base")
 
 
 def control_entropies(controls: xr.Dataset) -> xr.Dataset:

@@ -4,8 +4,16 @@ Curves and samples are DataArrays with their coordinates, intervals are the Data
 and descriptions are read from their attributes; nothing is computed here beyond medians, quartiles and bins of what is drawn.
 """
 
-from .curves import against_smooth, curve_panels, flatness_panels, growth, lines_past, nearest_panels, pair_curves
-from .distributions import histogram_panels, paired_thresholds, scatter_panels, single_latents, spectrum
+from .curves import against_smooth, curve_panels, growth, lines_past, nearest_panels, pair_curves, quadratic_panels
+from .distributions import (
+    bends,
+    between_and_within,
+    histogram_panels,
+    paired_thresholds,
+    scatter_panels,
+    single_latents,
+    spectrum,
+)
 from .intervals import dots, grouped_dots, interval_curve, layer_panels
 from .maps import plane, triangles
 from .style import COLORS, KIND_COLORS, KIND_DASHES, LABELS, SERIES, STYLE, show
@@ -19,9 +27,10 @@ __all__ = [
     "SERIES",
     "STYLE",
     "against_smooth",
+    "bends",
+    "between_and_within",
     "curve_panels",
     "dots",
-    "flatness_panels",
     "grouped_dots",
     "growth",
     "histogram_panels",
@@ -33,6 +42,7 @@ __all__ = [
     "paired_thresholds",
     "path_sketch",
     "plane",
+    "quadratic_panels",
     "scatter_panels",
     "show",
     "single_latents",

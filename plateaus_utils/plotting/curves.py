@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ..quantities import shares
+from ..quantities import EDGE, shares
 from .style import AXIS, COLORS, KIND_COLORS, KIND_DASHES, LABELS, SERIES, panels, styled
 
 
@@ -126,19 +126,20 @@ def lines_past(lines: xr.Dataset) -> Figure:
 
 
 @styled
-def flatness_panels(by_base: xr.DataArray, by_kind: xr.DataArray) -> Figure:
-    """Excess flatness against angle: by base with random directions on the left, by direction from real bases on the right.
+def quadratic_panels(by_base: xr.DataArray, by_kind: xr.DataArray) -> Figure:
+    """Measured over predicted KL against angle: by base with random directions, and by direction from real bases.
 
     Args:
-        by_base: [prompt, base, direction, path_size]; directions are averaged first.
+        by_base: [prompt, base, direction, path_size]; the geometric mean of directions is taken first.
         by_kind: [prompt, kind, direction, path_size].
     """
     figure, axes = panels(1, 2, sharey=True, height=3.1)
-    for ax, flatness, dim in zip(axes[0], (by_base, by_kind), ("base", "kind"), strict=True):
-        beyond_zero = flatness.isel(path_size=slice(1, None)).mean("direction")
-        for member in flatness[dim].values.tolist():
+    for ax, ratio, dim in zip(axes[0], (by_base, by_kind), ("base", "kind"), strict=True):
+        beyond_zero = np.exp(np.log(ratio.isel(path_size=slice(1, None)).clip(min=1e-6)).mean("direction"))
+        for member in ratio[dim].values.tolist():
             band(ax, beyond_zero.sel({dim: member}), "path_size", member, member)
         ax.axhline(1, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+        ax.axhline(EDGE, color=COLORS["grey"], linestyle="--", linewidth=1)
         ax.set(xlabel=AXIS["degrees"], yscale="log")
         ax.legend(fontsize=8)
     axes[0, 0].set(ylabel="measured / predicted KL")

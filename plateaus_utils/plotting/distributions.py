@@ -75,6 +75,55 @@ def scatter_panels(*x: xr.DataArray, y: xr.DataArray, by: str) -> Figure:
 
 
 @styled
+def between_and_within(x: xr.DataArray, y: xr.DataArray, by: str, slope: float) -> Figure:
+    """Two quantities on logarithmic axes: geometric means of prompts, and each value over the mean of its prompt.
+
+    Args:
+        x, y: positive values [prompt, `by`, direction]; `description` and `unit` label the axes.
+        by: the dimension whose members are told apart within prompts.
+        slope: of the dotted line, a power law to compare with.
+    """
+    figure, axes = panels(1, 2, height=3.1)
+    means = [np.exp(np.log(values).mean([by, "direction"])) for values in (x, y)]
+    axes[0, 0].plot(*means, "o", markersize=3, alpha=0.5, color=COLORS["black"])
+    axes[0, 0].set(xlabel=axis_text(x), ylabel=axis_text(y))
+    for mark, kind in zip(itertools.cycle("os^"), x[by].values.tolist(), strict=False):
+        own = [(values / mean).sel({by: kind}).values.ravel() for values, mean in zip((x, y), means, strict=True)]
+        axes[0, 1].plot(*own, mark, markersize=2, alpha=0.25, color=KIND_COLORS.get(kind), label=kind)
+    line = np.array(axes[0, 1].get_xlim()).clip(1e-3)
+    axes[0, 1].plot(line, line**slope, color=COLORS["black"], linestyle=":", linewidth=1.4)
+    axes[0, 1].set(
+        xlabel=f"{x.attrs['description']} over the prompt's", ylabel=f"{y.attrs['description']} over the prompt's"
+    )
+    for ax in axes[0]:
+        ax.set(xscale="log", yscale="log")
+    axes[0, 1].legend(fontsize=8, markerscale=2)
+    return figure
+
+
+@styled
+def bends(slope: xr.DataArray, second: xr.DataArray, by: str) -> Figure:
+    """Second differences against slopes times step, a panel for each member of `by`; lowest points lie in the shaded wedge.
+
+    Args:
+        slope, second: [prompt, `by`]; `description` and `unit` label the axes. Axes end at the outermost tenth of values,
+            and values beyond them are drawn there.
+    """
+    figure, axes = panels(1, second.sizes[by], height=3.1, sharex=True, sharey=True)
+    wide, high = (max(float(abs(values).quantile(0.9)), 1e-6) for values in (slope, second))
+    for ax, member in zip(axes[0], second[by].values.tolist(), strict=True):
+        edges = np.array([-wide, 0, wide])
+        ax.fill_between(edges, 2 * abs(edges), 2 * wide + high, color=COLORS["grey"], alpha=0.15, linewidth=0)
+        ax.axhline(0, color=COLORS["grey"], linewidth=1)
+        found = slope.sel({by: member}).clip(-wide, wide), second.sel({by: member}).clip(-high, high)
+        ax.plot(*found, "o", markersize=3, alpha=0.5, color=KIND_COLORS.get(member), label=f"{member} corner")
+        ax.set(xlabel=axis_text(slope), ylim=(-1.08 * high, 1.08 * high), xlim=(-1.08 * wide, 1.08 * wide))
+        ax.legend(fontsize=8, loc="upper right")
+    axes[0, 0].set(ylabel=axis_text(second))
+    return figure
+
+
+@styled
 def paired_thresholds(thresholds: xr.DataArray, group: str, reference: str) -> Figure:
     """Threshold sizes by member of `group`, and their paired differences from `reference` within prompts.
 
