@@ -5,7 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
-from plateaus_utils import estimates, quantities, statistics
+from plateaus_utils import contrasts, quantities
 from plateaus_utils.experiments import optima as triangles
 from plateaus_utils.findings import explanations, explorer, methodology, optima, plateaus, sensitive
 
@@ -119,16 +119,15 @@ def sections(angles, resolution=triangles.RESOLUTION):
 
 def test_minima_and_lowest_corners_of_a_slope():
     slope = sections(lambda weights: 60 - 20 * weights[:, 0] - 10 * weights[:, 1])
-    found = optima.minima(optima.corners(slope))
+    found = optima.minima(triangles.corner_statistics(slope))
     assert found.what.values.tolist() == [
         f"{extent} minimum, {section} corner" for extent in ("local", "global") for section in KINDS[::-1]
     ]
     assert found.all()
     assert optima.lowest_corner(slope).squeeze("prompt").values.tolist() == [True, False, False]
     tilted = sections(lambda weights: 60 - 20 * weights[:, 2])
-    assert not optima.minima(optima.corners(tilted)).any()
+    assert not optima.minima(triangles.corner_statistics(tilted)).any()
     assert optima.lowest_corner(tilted).squeeze("prompt").values.tolist() == [False, False, True]
-    assert not optima.first_is_lowest(tilted).any()
 
 
 def test_maps_agree_where_resolution_does_not_matter_and_not_where_a_dip_hides_beside_the_corner():
@@ -152,62 +151,16 @@ def test_shown_margins_leave_out_censored_ones():
     np.testing.assert_array_equal(optima.shown_margins(corners), [5, np.nan, -60])
 
 
-def test_corners_on_both_sides_keep_their_documents():
-    steps = np.array(triangles.STEPS)
-    bowl = np.broadcast_to(40 + np.abs(steps), (3, 2, 2, len(steps)))
-    lines = xr.Dataset(
-        {"threshold": (("prompt", "section", "line", "s"), bowl)},
-        coords={"section": KINDS, "s": steps, "document": ("prompt", [0, 0, 1])},
-    )
-    found = estimates.proportion(optima.two_sided(lines))
-    assert (found.value == 1).all() and int(found.n_documents) == 2
-
-
 # Chapter 6 ------------------------------------------------------------------------------------------------------------
-
-
-def test_drop_of_an_auroc_is_the_difference_of_the_two():
-    rng = np.random.default_rng(0)
-
-    def sizes(gap):
-        values = rng.normal(0, 1, (60, 2, 2)) + np.array([gap, 0])[None, :, None]
-        return xr.DataArray(values, dims=("prompt", "kind", "direction"), coords={"kind": ["random", "real-other"]})
-
-    early, late = sizes(2.0), sizes(0.0)
-    single = [estimates.auroc(x, "kind", "random", "real-other", n_boot=10) for x in (early, late)]
-    drop = explanations.auroc_drop(early, late)
-    assert float(drop.value) == pytest.approx(float(single[0].value - single[1].value))
-    assert float(drop.low) > 0
-
-
-def test_flatness_at_angles_is_named_by_base_and_kind():
-    dims = ("prompt", "kind", "direction", "path_size")
-    shape = np.broadcast_to(SIZES, (4, 2, 2, len(SIZES)))
-    by_kind = sample(shape, dims).assign_coords(path_size=SIZES)
-    by_base = sample(np.broadcast_to(2 * SIZES, (4, 3, 2, len(SIZES))), dims, ["real", "random", "naive"])
-    by_base = by_base.assign_coords(path_size=SIZES).rename(kind="base")
-    found = explanations.flatness_at(by_base, by_kind)
-    assert found.path.values.tolist() == [
-        "real base, random", "real base, real-other", "random base, random", "naive base, random"
-    ]  # fmt: skip
-    assert found.value.sel(path="real base, random").values.tolist() == [15, 30, 45]
-    assert found.value.sel(path="naive base, random").values.tolist() == [30, 60, 90]
-
-
-def test_flatness_around_the_real_base_is_that_of_its_random_directions(setting):
-    by_kind = explanations.flatness_by_kind(setting)
-    by_base = explanations.flatness_by_base(setting, by_kind)
-    assert by_base.base.values.tolist() == ["real", "random", "naive"] and by_base.dims[1] == "base"
-    np.testing.assert_array_equal(by_base.sel(base="real"), by_kind.sel(kind="random"))
 
 
 def test_blocks_and_layers_have_their_own_statistics():
     rng = np.random.default_rng(0)
     values = {layer: sample(rng.uniform(10, 170, (9, 2, 2))) for layer in (1, 7)}
-    by_block = explanations.auroc_by_block(values)
+    by_block = explanations.by_block(values)
     for layer, sizes in values.items():
-        expected = statistics.auroc(*(sizes.sel(kind=kind).values for kind in KINDS))
-        assert value(by_block.sel(block=f"block {layer}")) == expected
+        expected = contrasts.auroc(sizes, "kind", *KINDS).mean()
+        assert value(by_block.sel(block=f"block {layer}")) == pytest.approx(float(expected))
     direction = xr.concat(values.values(), xr.Variable("layer", [1, 7]))
     plateau = (direction + 1).rename(kind="base").assign_coords(base=["real", "random"])
     sweep = xr.Dataset({"plateau": plateau, "direction": direction})
@@ -217,9 +170,12 @@ def test_blocks_and_layers_have_their_own_statistics():
         other = direction.sel(layer=layer, kind="real-other").values
         found = sizes.value.sel(layer=layer)
         assert found.values.tolist() == [np.median(real), np.median(gaussian), np.median(other)]
-        assert value(separation.sel(layer=layer, series="plateau effect")) == statistics.auroc(real, gaussian)
-        expected = statistics.auroc(direction.sel(layer=layer, kind="random").values, other)
-        assert value(separation.sel(layer=layer, series="direction effect")) == expected
+        expected = {
+            "plateau effect": contrasts.auroc(plateau.sel(layer=layer), "base", "real", "random"),
+            "direction effect": contrasts.auroc(direction.sel(layer=layer), "kind", *KINDS),
+        }
+        for series, within in expected.items():
+            assert value(separation.sel(layer=layer, series=series)) == pytest.approx(float(within.mean()))
 
 
 def test_half_way_angles_separate_both_effects_in_every_network(setting):
@@ -228,8 +184,8 @@ def test_half_way_angles_separate_both_effects_in_every_network(setting):
     assert found.network.values[0] == "trained" and found.sizes["network"] == 3
     curves = explanations.explanations.both_effects(setting, "relative_0")["kind"].l2
     half = quantities.share_crossing(curves, 0.5, end=90)
-    expected = statistics.auroc(half.sel(kind="random").values, half.sel(kind="real-other").values)
-    assert value(found.sel(network="trained", effect="direction effect, L2")) == expected
+    expected = contrasts.auroc(half, "kind", *KINDS).mean()
+    assert value(found.sel(network="trained", effect="direction effect, L2")) == pytest.approx(float(expected))
 
 
 def test_swaps_are_summed_up_by_quantity_and_donor(setting):

@@ -123,17 +123,6 @@ def test_lines_past_corners_are_zero_at_the_corner():
         np.testing.assert_allclose(lines(ax)[f"{section} corner"].get_ydata(), middle * np.abs(s), atol=1e-12)
 
 
-def test_flatness_leaves_out_the_base_itself(curves):
-    by_kind = curves.kl.copy()
-    by_base = by_kind.rename(kind="base").assign_coords(base=["real", "naive"])
-    left, right = plotting.flatness_panels(by_base, by_kind).axes
-    assert legend(left) == ["real", "naive"] and legend(right) == ["random", "real-other"]
-    for ax, kind in ((right, "random"), (right, "real-other")):
-        np.testing.assert_array_equal(lines(ax)[kind].get_xdata(), SIZES[1:])
-        expected = np.median(curves.kl.sel(kind=kind).values.mean(1), 0)[1:]
-        np.testing.assert_allclose(lines(ax)[kind].get_ydata(), expected)
-
-
 # Estimates ------------------------------------------------------------------------------------------------------------
 
 

@@ -81,14 +81,6 @@ def test_straight_pairs_have_the_width_and_slope_of_a_line():
     np.testing.assert_allclose(quantities.max_slope(pairs), 1)
 
 
-def test_an_exact_quadratic_is_as_flat_as_predicted():
-    gram = xr.DataArray(np.array([[[2.0, 0.3], [0.3, 1.0]]] * 2), dims=("prompt", "i", "j"))
-    kl = xr.DataArray(
-        sensitivity.quadratic_kl(gram.values, SIZES), dims=("prompt", "path_size"), coords={"path_size": SIZES}
-    )
-    np.testing.assert_allclose(quantities.flatness(kl, gram).isel(path_size=slice(1, None)), 1)
-
-
 def test_chords_are_straight_distances_at_angles():
     angles = xr.DataArray(
         [[60.0, 180.0], [90.0, np.nan]], dims=("prompt", "base"), attrs={"unit": "degrees", "limit": 180}
