@@ -17,27 +17,30 @@
 # | | |
 # | --- | --- |
 # | prerequisites | {doc}`01_methodology`, {doc}`02_activation_plateaus` |
-# | run time | about five minutes on two cores |
-# | sample | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, {glue:text}`n_directions_used` directions of each kind; {glue:text}`many_used` where kinds are compared within a prompt |
+# | run time | about six minutes on two cores |
+# | what decides | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, {glue:text}`n_many` directions of a kind where random and real-other ones are told apart |
+# | what curves show | the first {glue:text}`n_prompts_shown` of them, from {glue:text}`n_documents_shown` documents, {glue:text}`n_directions_used` directions of each kind |
 
 # %%
 import numpy as np
 
-from plateaus_utils import arguments, claims, estimates, experiments, kinds, plotting, quantities, statistics
+from plateaus_utils import arguments, claims, contrasts, estimates, experiments, kinds, plotting, quantities
 from plateaus_utils.book import prose, tables, verdicts
-from plateaus_utils.experiments import plateaus, sensitive
+from plateaus_utils.experiments import sensitive
 from plateaus_utils.findings import sensitive as findings
+from plateaus_utils.primaries import sensitive as primaries
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
 prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
-n_prompts: int = 120  # base prompts
+n_prompts: int = 300  # base prompts that decide, one for each document as long as documents last
+n_shown: int = 60  # those of them that curves, maps and illustrations show
 n_others: int = 20000  # activations for targets and for the Gaussian
 shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
 device: str = "auto"  # auto, cpu, cuda or mps
@@ -45,12 +48,13 @@ dtype: str = "float32"  # floating-point type of the model
 
 # %%
 arguments.check_injected(In)
-setting = experiments.prepare(
+full = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
-judge = claims.Judge(model, setting.folder, setting.made_by)
-print(setting.description, corpus, sep=", ")
+setting = full.first(min(n_shown, n_prompts))
+judge = claims.Judge(full.folder, full.made_by, available=full.n_documents_available)
+print(full.description, corpus, sep=", ")
 
 # %% [markdown]
 # ## Curves
@@ -63,7 +67,7 @@ print(setting.description, corpus, sep=", ")
 sphere = sensitive.direction_curves(setting, "sphere")
 straight = sensitive.direction_curves(setting, "straight")
 
-# %% mystnb={"figure": {"caption": "Sphere mode: KL divergence, L2 distance at the last block and cosine of the normalized stream against the angle, for five kinds of direction from real bases. Median and quartiles over prompts.", "name": "fig-kinds-sphere"}}
+# %% mystnb={"figure": {"caption": "Sphere mode: KL divergence, L2 distance at the last block and cosine of the normalized stream against the angle, for five kinds of direction from real bases. Median and quartiles over the prompts shown.", "name": "fig-kinds-sphere"}}
 fig = plotting.curve_panels(sphere, "kind", ["kl", "l2", "cosine_normalized"])
 plotting.show(fig, "Three panels of curves against angle, one band for each kind of direction.")
 
@@ -71,55 +75,86 @@ plotting.show(fig, "Three panels of curves against angle, one band for each kind
 fig = plotting.curve_panels(straight, "kind", ["kl", "l2", "cosine_normalized"])
 plotting.show(fig, "Three panels of curves against distance, one band for each kind of direction.")
 
-# %% mystnb={"figure": {"caption": "Sphere mode: KL divergence the other way round, and the share of prompts whose most probable next token has changed. Median and quartiles over prompts, the share as its mean.", "name": "fig-kinds-other"}}
+# %% mystnb={"figure": {"caption": "Sphere mode: KL divergence the other way round, and the share of prompts whose most probable next token has changed. Median and quartiles over the prompts shown, the share as its mean.", "name": "fig-kinds-other"}}
 fig = plotting.curve_panels(sphere, "kind", ["kl_reverse"], means=["top_changed"])
 plotting.show(fig, "Two panels against angle: reverse KL divergence, and share of prompts with another top token.")
 
 # %% [markdown]
 # The last panel answers the simplest story, that a perturbation changes the probabilities and the top token only holds because
 # its margin was large: were it so, KL would move long before the top token does. At the median threshold angle of *real-other*
-# directions the top token has changed in {glue:text}`flip_at_threshold` of the cases, of *random* ones in
-# {glue:text}`flip_at_threshold_random`.
+# directions the top token has changed in {glue:text}`flipped_real_other` of the cases, of *random* ones in
+# {glue:text}`flipped_random`.
 #
-# ## Threshold sizes
+# ## Do real-other directions matter sooner?
+#
+# The threshold angle is where the KL divergence reaches 0.5 nats. Prompts differ in it, whatever the direction. So kinds
+# are compared inside each prompt, with {glue:text}`n_many` directions of each: by the share of pairs in which the random
+# direction has the larger angle (the AUROC within prompts; one half where there is no difference), averaged over documents.
 
 # %%
-angles = sensitive.direction_thresholds(setting, "sphere")
-distances = sensitive.direction_thresholds(setting, "straight")
-main_kinds = list(kinds.MAIN_DIRECTIONS)
-main_angles = angles.threshold.sel(kind=main_kinds)
+many = sensitive.many_directions(full)
+separation = primaries.separation(full)
+gap = contrasts.difference(many.threshold, "kind", "random", "real-other")
 
-# %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats by kind of direction (left; censored sizes at 180 degrees), and the real-other angle minus that of other kinds in the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner).", "name": "fig-kinds-thresholds"}}
-fig = plotting.paired_thresholds(main_angles, "kind", "real-other")
-plotting.show(
-    fig, "Histograms of threshold angles for five kinds of direction, and paired differences from real-other.")
-
-# %%
-tables.comparison(main_angles, "kind", "real-other")
-
-# %%
-tables.comparison(distances.threshold, "kind", "real-other")
+# %% mystnb={"figure": {"caption": "Sphere mode: angle at which KL reaches 0.5 nats for random and real-other directions (left; censored angles at 180 degrees), and the mean real-other angle minus the mean random one of the same prompt (right; one dot a prompt, line at the median; below zero real-other directions matter sooner). All prompts.", "name": "fig-kinds-thresholds"}}
+fig = plotting.paired_thresholds(many.threshold, "kind", "real-other")
+plotting.show(fig, "Histograms of threshold angles for random and real-other directions, and their paired differences.")
 
 # %% [markdown]
-# *difference* is real-other minus the row's kind, paired within prompts; *AUROC* the probability that the real-other size is the
-# larger one, so values below one half mean that real-other directions matter sooner.
-#
-# ## How well are the kinds separated?
-#
-# Within a prompt: the probability that a size of the column's kind exceeds one of the row's kind, with eight directions of each
-# kind, averaged over prompts; resampled over documents and, within prompts, over directions. Pooled values, over all prompts at
-# once, mix in how much prompts differ from one another.
+# The AUROC within prompts is {glue:text}`separation`, the mean difference {glue:text}`gap` ({glue:text}`n_documents_used`
+# documents, 95 % intervals). By corpus:
 
 # %%
-few = setting.first(min(40, n_prompts))
-many = sensitive.many_directions(few)
-within = estimates.pairwise(estimates.within_auroc, many.threshold, "kind", n_boot=1000)
-tables.pairs(within)
-
-# %%
-tables.pairs(estimates.pairwise(estimates.auroc, many.threshold, "kind", two_way=True, n_boot=400))
+tables.by_corpus({"AUROC within prompts, random above real-other": separation, "random minus real-other (°)": gap})
 
 # %% [markdown]
+# Over all prompts at once the AUROC is {glue:text}`pooled`. This pooled number mixes in how much prompts differ from one another: a
+# random direction of one prompt is held against real-other ones of every other prompt. It is shown because the report's
+# histograms are pooled, and decides nothing.
+#
+# ## All kinds of direction
+#
+# *Deviations* lead from the mean $\mu$ of real activations to a target and contain no base, like mixtures; *towards mean* is
+# $\mu - b$ itself. Here and in the rest of this part two directions of each kind stand for each of {glue:text}`n_documents_shown`
+# documents.
+
+# %%
+angles = sensitive.direction_thresholds(setting, "sphere").threshold
+distances = sensitive.direction_thresholds(setting, "straight").threshold
+forward, main_angles = angles.sel(kind=list(findings.AXES)), angles.sel(kind=list(kinds.MAIN_DIRECTIONS))
+norms = findings.base_norms(setting)
+
+# %%
+tables.columns({
+    "median angle (°)": estimates.median(forward),
+    "median distance at that angle": estimates.median(quantities.chords(forward, norms)),
+    "AUROC within prompts, it above real-other": estimates.within_auroc(forward, "kind", against="real-other"),
+    "the same, pooled": estimates.auroc(forward, "kind", against="real-other"),
+    "censored": estimates.censored(forward)})
+
+# %%
+tables.columns({
+    "median distance (norms of the base)": estimates.median(distances),
+    "AUROC within prompts, it above real-other": estimates.within_auroc(distances, "kind", against="real-other"),
+    "the same, pooled": estimates.auroc(distances, "kind", against="real-other"),
+    "censored": estimates.censored(distances)})
+
+# %% [markdown]
+# The first table is in sphere mode, where a chord's length depends on the base's norm (median {glue:text}`norm`); all kinds of a
+# prompt start from the same base, so a comparison within prompts is the same in degrees and in activation units. The second is in
+# straight mode. Values above one half mean that real-other directions matter sooner than the row's kind. The smallest mean angle is that of
+# {glue:text}`first`.
+#
+# Every kind against every other within prompts: the probability that an angle of the column's kind exceeds one of the row's.
+
+# %%
+tables.pairs(estimates.pairwise(estimates.within_auroc, main_angles, "kind"))
+
+# %% [markdown]
+# The two mixtures cannot show which side of an axis matters. $r_1 - r_2$ and $r_2 - r_1$ are drawn equally often, and so are
+# $g_1 - g_2$ and $g_2 - g_1$: whatever is sooner on a target's own side cancels by construction. That real mixtures do or do not
+# beat random ones speaks only about axes.
+#
 # ## Which classifier is best?
 #
 # The report suspects that whole curves separate the kinds better than "the angle at KL 0.5". On the curves of figure
@@ -128,160 +163,208 @@ tables.pairs(estimates.pairwise(estimates.auroc, many.threshold, "kind", two_way
 
 # %%
 scores = findings.classifier_scores(sphere.kl)  # [classifier, kind, prompt, direction]
-tables.columns({"AUROC, random against real-other": findings.classifier_aurocs(scores)})
+tables.columns({"AUROC within prompts, random against real-other": findings.classifier_aurocs(scores)})
 
 # %% [markdown]
 # The threshold's own choice matters too. The same AUROC for thresholds from 0.01 to 5 nats:
 
 # %%
-at_levels = quantities.crossings(sphere.kl.sel(kind=main_kinds), np.geomspace(0.01, 5, 15))
-by_level = estimates.auroc(at_levels, "kind", against="real-other", n_boot=500)
+at_levels = quantities.crossings(sphere.kl.sel(kind=list(kinds.MAIN_DIRECTIONS)), np.geomspace(0.01, 5, 15))
+by_level = estimates.within_auroc(at_levels, "kind", against="real-other")
 
-# %% mystnb={"figure": {"caption": "Probability that a direction of another kind has the larger threshold angle than a real-other one (AUROC), against the KL threshold, pooled over prompts. Bands: 95 percent intervals over documents.", "name": "fig-kinds-auroc"}}
-fig = plotting.interval_curve(by_level, "level", "AUROC against real-other", 0.5)
-plotting.show(fig, "AUROC against KL threshold for four kinds of direction.")
+# %% mystnb={"figure": {"caption": "Probability that a direction of another kind has the larger threshold angle than a real-other one of the same prompt (AUROC within prompts), against the KL threshold. Bands: 95 percent intervals over the documents shown.", "name": "fig-kinds-auroc"}}
+fig = plotting.interval_curve(by_level, "level", "AUROC within prompts", 0.5)
+plotting.show(fig, "AUROC within prompts against KL threshold for four kinds of direction.")
 
 # %% [markdown]
 # ## Direction, arrival, or the mean?
 #
-# A real-other path ends at a real activation, and every target-minus-base direction contains minus the base. Three controls.
+# A real-other path ends at a real activation, and every target-minus-base direction contains minus the base and the mean. Four
+# controls.
 #
 # **What the directions contain.** Their cosine with the base, and how near the path comes to any real activation:
 
 # %%
-cosines = findings.cosines_with_base(setting)
-tables.columns({"median cosine with the base": estimates.median(cosines)})
+tables.columns({"median cosine with the base": estimates.median(sensitive.cosines_with_base(setting))})
 
-# %% mystnb={"figure": {"caption": "Distance from points of the path to the nearest other real activation, in norms of the base, in straight mode (left) and sphere mode (right). Median and quartiles over prompts, one direction each.", "name": "fig-nearest"}}
+# %% mystnb={"figure": {"caption": "Distance from points of the path to the nearest other real activation, in norms of the base, in straight mode (left) and sphere mode (right). Median and quartiles over the prompts shown, one direction each.", "name": "fig-nearest"}}
 fig = plotting.nearest_panels(*findings.nearest_real(setting))
 plotting.show(
     fig, "Distance to the nearest real activation along straight and sphere paths for five kinds of direction.")
 
 # %% [markdown]
 # **Paths cut short.** The angle between a base and its real-other targets has the median {glue:text}`arrival_median`. If arrival were
-# all, the kinds would not differ before half of it. Comparing only sizes below half of a real-other path's arrival angle, with the
-# same limit for the random path beside it and sizes beyond it taken as censored, the AUROC of random against real-other is {glue:text}`cut_auroc` (uncut: {glue:text}`uncut_auroc`); within
-# half-way {glue:text}`cut_share` of the real-other and {glue:text}`cut_share_random` of the random paths reach the threshold.
+# all, the kinds would not differ before half of it. With angles beyond half of a real-other path's arrival angle taken as
+# censored, on the random path beside it too, the AUROC within prompts of random against real-other is {glue:text}`cut_auroc`
+# (uncut: {glue:text}`uncut_auroc`; {glue:text}`n_documents_shown` documents). Within half-way {glue:text}`cut_share` of the
+# real-other and {glue:text}`cut_share_random` of the random paths reach the threshold.
 #
-# **Both ways along the axis.** On the sphere $t - b$ and $t$ name the same meridian, so its negative leads away from the target along
-# the same axis. With threshold angles $\theta_+$ and $\theta_-$, the *even* part $(\theta_+ + \theta_-)/2$ says how sensitive the axis
-# is, the *odd* part $(\theta_- - \theta_+)/2$ how much sooner the target's side matters: switching on, or arrival. The same for
-# deviations from the mean, $t - \mu$, and for $\mu$ itself.
+# **Both ways along the axis.** On the sphere $t - b$ and $t$ name the same meridian, so its negative leads *away* from the target
+# along the same axis. The threshold angle $\theta_+$ *towards* the target is the sum of an *even* part $(\theta_+ + \theta_-)/2$,
+# which says how sensitive the axis is, and an *odd* part $(\theta_+ - \theta_-)/2$, which is negative where the target's side
+# matters sooner; $\theta_-$ is their difference. Means over {glue:text}`n_documents_shown` documents:
 
 # %%
-even, odd = findings.even_parts(angles.threshold), findings.odd_parts(angles.threshold)
-tables.columns({"even part (°)": even, "odd part (°)": odd}, ".1f")
+parts = findings.both_ways(angles)  # [part, prompt, kind, direction]
+tables.matrix(findings.mean_parts(parts), "{} (°)", ".1f")
 
 # %% [markdown]
-# The difference of the even parts, random minus real-other, is {glue:text}`even_gain`: the part of the effect that belongs to
-# the axis. The odd parts are {glue:text}`odd_real_other` for real-other, {glue:text}`odd_random` for random and {glue:text}`odd_towards_mean` for the
-# mean: the part that belongs to the side on which the target lies. With the mean removed from the targets, random minus real
-# deviations differ by {glue:text}`deviation_gain`.
+# How much larger the angles of the Gaussian kind are than those of the real one: for *targets* ($g - b$ against $r - b$),
+# *deviations* ($g - \mu$ against $r - \mu$) and *mixtures* ($g_1 - g_2$ against $r_1 - r_2$). A difference that is there both ways
+# is even; one that is there only towards the target is half even and half odd.
+
+# %%
+effects = findings.real_effects(parts)  # [effect, part]
+tables.matrix(effects, "{} (°)", ".1f")
+
+# %% [markdown]
+# Between targets the difference is {glue:text}`targets_towards`. With base and mean removed, between deviations, it is
+# {glue:text}`deviations_towards`, {glue:text}`deviation_size` (by {glue:text}`deviation_gain`). It is {glue:text}`deviation_part`
+# ({glue:text}`deviations_odd` against {glue:text}`deviations_even`), and away from the targets it is {glue:text}`deviations_away`.
+# Between mixtures, whose odd part is nothing but sampling, it is {glue:text}`mixtures_towards`.
 #
+# **The mean.** Targets differ in how far they lie towards the mean $\mu$. {cite:t}`giglemiani2024synthetic` found earlier thresholds for
+# directions with a larger cosine with the direction to the mean. For each of the {glue:text}`n_many` directions of a prompt: the
+# cosine between its part orthogonal to the base and that of $\mu - b$.
+
+# %%
+by_rank = findings.angles_by_rank(full)  # [kind, rank]
+
+# %% mystnb={"figure": {"caption": "Threshold angle minus its prompt's mean, against the rank that a direction's cosine with the direction to the mean has among the directions of its kind and prompt (orthogonal to the base; the largest cosine last). Means and 95 percent intervals over all documents.", "name": "fig-mean-cosine"}}
+fig = plotting.interval_curve(by_rank, "rank", "angle minus prompt's mean (degrees)", 0, scale="linear")
+plotting.show(fig, "Threshold angle against rank of the cosine with the mean, for random and real-other directions.")
+
+# %%
+correlations = primaries.mean_correlations(full)  # [kind, prompt]
+tables.columns({"rank correlation of angle and cosine within prompts": estimates.document_means(correlations)})
+
+# %% [markdown]
 # ## The same last token
 #
-# Early activations are mostly a token and a position. Paths to an activation of the *same* last token against paths to others, by
-# the steepness of the output's relative distance (straight line: 1):
+# Early activations are mostly a token and a position. Straight paths lead to an activation of another document whose prompt ends
+# in the *same* token, and to one whose prompt ends in another. Where the output moves in proportion to the step, the relative
+# distance of the output has the slope 1 everywhere.
 
 # %%
-other = plateaus.pair_paths(setting, "pairs_0")
-compared = findings.same_token_slopes(setting, other)  # [prompt, last_token]
+slopes = findings.token_slopes(full)  # [prompt, last_token]
+same, other = slopes.sel(last_token="same token").dropna("prompt"), slopes.sel(last_token="other token")
 
-# %%
-same_difference = estimates.versus(
-    statistics.difference_of_medians, compared, "last_token", "same token", "other token")
-print(f"{compared.sizes['prompt']} prompts with both; "
-      f"median slope, same minus other token: {estimates.text(same_difference)}")
-
-# %% mystnb={"figure": {"caption": "Maximal slope of the output's relative distance on straight paths from a base to an activation of the same last token and to one of another; a straight line has slope one.", "name": "fig-same-token"}}
-fig = plotting.histogram_panels(compared, by="last_token", bins=30)
+# %% mystnb={"figure": {"caption": "Maximal slope of the output's relative distance on straight paths from a base to an activation of the same last token and to one of another; a straight line has slope one. All prompts.", "name": "fig-same-token"}}
+fig = plotting.histogram_panels(slopes, by="last_token", bins=30)
 plotting.show(fig, "Histograms of maximal slopes towards activations of the same and of other last tokens.")
 
 # %% [markdown]
+# The mean maximal slope towards the same token is {glue:text}`same_slope`, over the {glue:text}`n_same` prompts that have such a
+# partner; towards another token it is {glue:text}`other_slope` ({glue:text}`n_documents_used` documents).
+#
 # ## The steepest step on the way to a target
 #
-# {cite:t}`giglemiani2024synthetic` walk from the base to the target in equal steps and ask where the output changes fastest.
+# {cite:t}`giglemiani2024synthetic` walk from the base to the target in equal steps and ask where the output changes fastest. Here
+# a walk has {glue:text}`n_walk_steps` steps, so that a single position is known to {glue:text}`walk_step` % of the way.
 
 # %%
-walks = sensitive.walks_to_targets(setting)
-steep = findings.steepest_steps(walks)  # [prompt, kind]
+steep = primaries.steepest_rises(full)  # [prompt, kind]
 
-# %% mystnb={"figure": {"caption": "Where on the way from the base to its target the output changes fastest, in percent of the way, by L2 at the last block (left) and KL divergence (right), for real and Gaussian targets.", "name": "fig-steepest"}}
-fig = plotting.histogram_panels(steep.l2, steep.kl, by="kind", bins=26)
+# %% mystnb={"figure": {"caption": "Where on the way from the base to its target the output changes fastest, in percent of the way, by L2 at the last block (left) and KL divergence (right), for real and Gaussian targets. All prompts.", "name": "fig-steepest"}}
+fig = plotting.histogram_panels(steep.l2, steep.kl, by="kind", bins=25)
 plotting.show(fig, "Histograms of the position of the steepest step for real and Gaussian targets.")
 
 # %% [markdown]
 # ## Claims
+#
+# The published statements that this page tests. What decides each was fixed before the chapters were run; the other numbers
+# are shown.
 
 # %% tags=["hide-input"]
-alpha = distances.threshold
-judge("C4", random=estimates.ratio(alpha, "kind", "random", "real-other"),
-      naive=estimates.ratio(alpha, "kind", "naive", "random"),
-      naive_minus_base=estimates.ratio(alpha, "kind", "naive minus base", "random"),
-      minus_base=estimates.ratio(alpha, "kind", "minus base", "random"))
+judge("(ii)", primaries.real_other_is_earlier(full))
+
+# %%
+pooled = estimates.auroc(many.threshold, "kind", "random", "real-other", n_boot=1000)
+without_mean = estimates.within_auroc(angles, "kind", "random deviation", "real deviation")
 
 # %% tags=["hide-input"]
-mean_l2, mean_kl = estimates.mean(steep.l2), estimates.mean(steep.kl)
-judge("C5", auroc_l2=estimates.auroc(steep.l2, "kind", "random", "real-other"),
-      auroc_kl=estimates.auroc(steep.kl, "kind", "random", "real-other"),
-      l2_real=mean_l2.sel(kind="real-other"), l2_random=mean_l2.sel(kind="random"),
-      kl_real=mean_kl.sel(kind="real-other"), kl_random=mean_kl.sel(kind="random"))
+judge("(iv)", separation, pooled=pooled, chord=without_mean)
+
+# %%
+over_random = estimates.within_ratio(distances, "kind", against="random")  # [kind]
 
 # %% tags=["hide-input"]
-at_half = straight.kl.sel(kind=main_kinds).sel(path_size=0.5, method="nearest").mean("direction")
-judge("C12", real_random=estimates.ratio_of_means(at_half, "kind", "real mixture", "random mixture"),
-      random_naive=estimates.ratio_of_means(at_half, "kind", "random mixture", "naive"),
-      real_naive=estimates.ratio_of_means(at_half, "kind", "real mixture", "naive"))
+judge("C4", primaries.isotropic_over_random(full),
+      random=estimates.within_ratio(distances, "kind", "random", "real-other"),
+      naive_minus_base=over_random.sel(kind="naive minus base"), minus_base=over_random.sel(kind="minus base"),
+      sphere=estimates.within_ratio(angles, "kind", "naive", "random"))
+
+# %%
+positions = estimates.document_means(steep.l2)  # [kind]
 
 # %% tags=["hide-input"]
-share = findings.relative_pairs(other)  # [prompt, t]
-judge("C17", early=estimates.median(share.interp(t=0.3)), late=estimates.median(share.interp(t=0.6)),
-      steepest=estimates.median(quantities.steepest(share, "t")))
+judge("C5", primaries.steepest_rise_gap(full),
+      real=positions.sel(kind="real-other"), gaussian=positions.sel(kind="random"),
+      kl=estimates.within_difference(steep.kl, "kind", "random", "real-other"),
+      auroc=estimates.auroc(steep.l2, "kind", "random", "real-other"))
+
+# %%
+over_isotropic = estimates.within_ratio(primaries.mixture_effects(full), "kind", against="naive")  # [kind]
 
 # %% tags=["hide-input"]
-judge("C19", slope=same_difference)
+judge("C12", primaries.real_over_random_mixture(full), naive=over_isotropic.sel(kind="random mixture"),
+      real_naive=over_isotropic.sel(kind="real mixture"))
 
 # %% tags=["hide-input"]
-separation = estimates.within_auroc(many.threshold, "kind", "random", "real-other", n_boot=1000)
-judge("(ii)", share=estimates.proportion(findings.earlier(many.threshold, "real-other", "random")), auroc=separation)
+judge("C19", primaries.same_token_slope(full), other=estimates.document_mean(other))
 
 # %% tags=["hide-input"]
-judge("(iv)", auroc=estimates.auroc(many.threshold, "kind", "random", "real-other", two_way=True, n_boot=400))
+judge("C26", primaries.mean_correlation(full), towards=estimates.median(angles.sel(kind="towards mean")),
+      real=estimates.document_mean(correlations.sel(kind="real-other")))
 
 # %% tags=["remove-input"]
 verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
-arrival = findings.arrival_angles(setting)
-cut = findings.cut_short(main_angles, arrival)
-reached, flipped = 1 - estimates.censored(cut), findings.flipped_at_threshold(sphere, main_angles)
+separated, gap_mean = estimates.document_mean(separation), estimates.document_mean(gap)
+first = prose.smallest(findings.mean_parts(parts).sel(part="towards"))
+earlier = estimates.document_mean(primaries.real_other_is_earlier(full))
 prose.glue(
-    **prose.sample(setting, sphere.sizes["direction"]),
-    answer=prose.sensitive(estimates.median(main_angles), within),
-    many_used=f"{many.sizes['direction']} of each on {few.n_prompts} prompts",
-    flip_at_threshold=prose.percent(flipped.sel(kind="real-other")),
-    flip_at_threshold_random=prose.percent(flipped.sel(kind="random")))
+    **prose.sample(full, sphere.sizes["direction"], shown=setting), n_many=sensitive.N_MANY,
+    answer=prose.sensitive(separated, earlier, gap_mean, effects, first))
 
 # %% tags=["remove-cell"]
+flipped = findings.flipped_at_threshold(sphere, main_angles)
+prose.glue(
+    flipped_real_other=prose.percent(flipped.sel(kind="real-other")), separation=separated, gap=gap_mean, pooled=pooled,
+    flipped_random=prose.percent(flipped.sel(kind="random")), norm=estimates.median(norms), first=first)
+
+# %% tags=["remove-cell"]
+arrival = sensitive.arrival_angles(setting)
+cut = findings.cut_short(main_angles, arrival)
+reached = cut.notnull().mean(("prompt", "direction"))
 prose.glue(
     arrival_median=f"{float(arrival.median()):.0f}°",
-    cut_auroc=estimates.auroc(cut, "kind", "random", "real-other", n_boot=1000),
-    uncut_auroc=estimates.auroc(main_angles, "kind", "random", "real-other", n_boot=1000),
+    cut_auroc=estimates.within_auroc(cut, "kind", "random", "real-other"),
+    uncut_auroc=estimates.within_auroc(main_angles, "kind", "random", "real-other"),
     cut_share=prose.percent(reached.sel(kind="real-other")), cut_share_random=prose.percent(reached.sel(kind="random")))
 
 # %% tags=["remove-cell"]
+deviations, gained = effects.sel(effect="deviations"), findings.deviation_gain(parts)
 prose.glue(
-    even_gain=findings.even_gain(angles.threshold, "random", "real-other"), odd=odd,
-    deviation_gain=estimates.difference(angles.threshold, "kind", "random deviation", "real deviation"))
+    targets=effects.sel(effect="targets"), deviations=deviations, mixtures=effects.sel(effect="mixtures"),
+    deviation_gain=gained, deviation_size=prose.compared(gained), deviation_part=prose.larger_part(deviations))
+
+# %% tags=["remove-cell"]
+prose.glue(
+    same_slope=estimates.document_mean(same), other_slope=estimates.document_mean(other), n_same=same.sizes["prompt"],
+    n_walk_steps=sensitive.N_STEPS - 1, walk_step=f"{100 / (sensitive.N_STEPS - 1):.0f}")
 
 # %% [markdown]
 # ## What this page does not show
 #
 # That real-other directions are features. They differ from Gaussian ones in everything that a covariance matrix does not hold, and
-# an early threshold marks any direction that the network reads strongly. Whether such directions are optima is the next question,
-# and {doc}`06_trivial_explanations` asks what else could make them.
+# an early threshold marks any direction that the network reads strongly. Where the side on which a target lies matters, that does not
+# say why: switching something on, arriving somewhere and leaving the base's own region all happen on one side. The correlation with the
+# mean is one within these draws; nothing was moved towards the mean with everything else kept. Whether sensitive directions are
+# optima is the next question, and {doc}`06_trivial_explanations` asks what else could make them.
 #
 # ## Versions
 
 # %%
-tables.provenance(setting.provenance)
+tables.provenance(full.provenance)

@@ -18,51 +18,52 @@
 # | | |
 # | --- | --- |
 # | prerequisites | {doc}`02_activation_plateaus`, {doc}`03_sensitive_directions` |
-# | run time | about eight minutes on two cores |
-# | sample | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, {glue:text}`n_few_used` of them in the longer experiments |
+# | run time | about seven minutes on two cores |
+# | sample | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents decide; {glue:text}`n_shown_used` prompts from {glue:text}`n_shown_documents` documents are shown where a caption says so |
 #
 # ## How good are the SAEs?
 #
 # No statement below is worth more than the SAE it rests on. *Explained variance* is about the mean of this book's own activations;
 # *recovered* is how much of the cross-entropy that mean ablation costs the reconstruction saves on held-out text, from the model card.
+# Latents come in frequency bands: *rare* ones are active on at most 1 % of activations, *middle* ones on at most 10 %, *dense* ones on more.
+# The columns of L0 say which share of the latents that are active on an activation each band makes up.
 
 # %%
-import numpy as np
-
-from plateaus_utils import arguments, claims, estimates, experiments, kinds, plotting, statistics
+from plateaus_utils import arguments, claims, estimates, experiments, plotting, statistics
 from plateaus_utils.book import prose, tables, verdicts
-from plateaus_utils.experiments import latents, sensitive
+from plateaus_utils.experiments import latents
 from plateaus_utils.findings import latents as findings
+from plateaus_utils.primaries import latents as primaries
 
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
 prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
-n_prompts: int = 120  # base prompts
+n_prompts: int = 300  # base prompts that decide, one for each document as long as documents last
 n_others: int = 20000  # activations for targets and for the Gaussian
 shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
 saes: list = []  # SAE folders or RELEASE:SAE_ID; none: those that come with the book for this model and layer
-n_few: int = 100  # base prompts of the longer experiments
+n_shown: int = 60  # those of them that curves, maps and illustrations show
 device: str = "auto"  # auto, cpu, cuda or mps
 dtype: str = "float32"  # floating-point type of the model
 
 # %%
 arguments.check_injected(In)
-setting = experiments.prepare(
+full = experiments.prepare(
     model, results_dir, corpus=corpus, layer=layer, seq_len=seq_len,
     n_prompts=n_prompts, n_others=n_others, seed=seed, prepend_bos=prepend_bos,
     shrinkage=shrinkage, device=device, dtype=dtype)
-few = setting.first(min(n_few, n_prompts))
-dictionaries = latents.dictionaries(setting, saes)
+setting = full.first(min(n_shown, n_prompts))
+dictionaries = latents.dictionaries(full, saes)
 sae = latents.main_dictionary(dictionaries)
 no_sae = None if sae.is_sae else "no SAE is known for this model and layer"
-judge = claims.Judge(model, setting.folder, setting.made_by, withheld=no_sae)
-print(f"{setting.description}, {corpus}; single SAE: {sae.name}")
+judge = claims.Judge(full.folder, full.made_by, available=full.n_documents_available, withheld=no_sae)
+print(f"{full.description}, {corpus}; single SAE: {sae.name}")
 
 # %%
 tables.dictionary_table(dictionaries)
@@ -72,78 +73,96 @@ tables.dictionary_table(dictionaries)
 #
 # ## Single latents as directions
 #
-# From real bases, steps along decoder rows drawn at random for each prompt: *active* latents (plus: exciting, minus: damping),
-# *inactive* ones that are alive elsewhere, and *dead* ones, against the directions of {doc}`03_sensitive_directions`.
+# From real bases, steps along decoder rows. For each prompt two latents that are *active* there are excited (active) and damped (−active), and
+# two that are alive elsewhere but *inactive* there are excited. On a median prompt {glue:text}`l0_median` latents are active, and a draw among
+# them would mostly give dense ones; so a prompt's two active latents are of different frequency bands where it has them.
+#
+# The report's random directions run from the base to a Gaussian sample and contain minus the base and the mean. Latents contain neither, so they
+# are compared with directions without them: *deviations* from the mean, of a Gaussian sample and of a real activation, and Gaussian *mixtures*.
 
 # %%
-sizes = {mode: sensitive.direction_thresholds(setting, mode).threshold for mode in ("sphere", "straight")}
-along = {mode: latents.latent_thresholds(setting, sae, mode) for mode in ("sphere", "straight")}
-main = list(kinds.MAIN_DIRECTIONS)
-angle = findings.latent_sizes(sizes["sphere"], along["sphere"], main)
-distance = findings.latent_sizes(sizes["straight"], along["straight"], main)
+angle = latents.latent_thresholds(full, sae, "sphere")  # [prompt, kind, direction]
+distance = latents.latent_thresholds(setting, sae, "straight")
 
-# %% mystnb={"figure": {"caption": "Threshold sizes along single SAE latents and along other kinds of direction, in sphere mode (left, degrees) and straight mode (right, norms of the base): medians with 95 percent intervals over documents.", "name": "fig-latents"}}
-angle_median, distance_median = estimates.median(angle), estimates.median(distance)
-fig = plotting.dots({"threshold angle (degrees)": angle_median, "threshold α (norms of b)": distance_median})
+# %% mystnb={"figure": {"caption": "Threshold sizes along single SAE latents and along other kinds of direction: angles on the sphere for all prompts (left, degrees), and straight distances for the prompts shown (right, norms of the base). Medians with 95 percent intervals over documents.", "name": "fig-latents"}}
+fig = plotting.dots({
+    "threshold angle (degrees)": estimates.median(angle), "threshold α (norms of b)": estimates.median(distance)})
 plotting.show(fig, "Medians and intervals of threshold sizes by kind of direction, two panels.")
 
 # %%
-tables.comparison(angle, "kind", "real-other")
-
-# %%
-tables.comparison(distance, "kind", "real-other")
+tables.columns({
+    "AUROC, Gaussian deviation above it": findings.above(angle, "random deviation"),
+    "AUROC, random mixture above it": findings.above(angle, "random mixture"),
+    "AUROC on straight paths, Gaussian deviation above it": findings.above(distance, "random deviation"),
+    "censored": estimates.censored(angle)})
 
 # %% [markdown]
-# *difference* is real-other minus the row's kind, paired within prompts; *AUROC* the probability that the real-other size is the larger
-# one: above one half, the row's kind matters sooner.
+# The AUROC is within prompts: the share of a prompt's pairs in which the size along the reference is larger, averaged over documents. Above one
+# half, the row's kind matters sooner.
 #
+# **By frequency band.** Do latents that are active everywhere matter as those do that stand for something rare?
+
+# %%
+bands = latents.active_bands(full, sae)  # [prompt, direction]
+both_ways = angle.sel(kind=["active", "-active"])
+angle_by_band = findings.by_band(estimates.median, both_ways, bands)  # [kind, band]
+
+# %% mystnb={"figure": {"caption": "Threshold angle of exciting (active) and of damping (-active) an active latent, by the frequency band of the latent. Medians over the prompts that drew one of the band, with 95 percent intervals over documents.", "name": "fig-bands"}}
+fig = plotting.grouped_dots({"threshold angle (degrees)": angle_by_band})
+plotting.show(fig, "Median threshold angles of exciting and damping active latents, by frequency band.")
+
+# %% [markdown]
 # ## Spread over many latents
 #
 # The report guesses that a step along one latent leaves the plateau earlier than one of the same length spread over many. Sums of $k$
-# random latents, plain, with random signs, and with the mean row removed; a prompt's sums contain one another.
+# random latents, plain, with random signs, and with the mean row removed; a prompt's sums contain one another. The sum of 128 latents with random
+# signs is compared with the first of them for all prompts; the others are shown.
 
 # %%
-spread = {mode: latents.spread_thresholds(few, sae, mode) for mode in ("sphere", "straight")}
-by_number = findings.by_number_of_latents(spread["sphere"])
+spread = latents.spread_curves(setting, sae)  # [prompt, kind]
+by_number = findings.by_number_of_latents(spread)
 
-# %% mystnb={"figure": {"caption": "Median threshold angle of a direction that is the sum of k latents. Bands: 95 percent intervals over documents.", "name": "fig-spread"}}
+# %% mystnb={"figure": {"caption": "Median threshold angle of a direction that is the sum of k latents, for the prompts shown. Bands: 95 percent intervals over documents; what lies beyond the range is drawn at its limit.", "name": "fig-spread"}}
 fig = plotting.interval_curve(by_number, "k", "threshold angle (degrees)")
 plotting.show(fig, "Threshold angle against the number of latents in the sum, for three kinds of sum.")
 
 # %%
-tables.columns({mode: findings.ends_of_sums(found) for mode, found in spread.items()})
+tables.columns({"threshold angle (degrees)": findings.ends_of_sums(spread)})
 
 # %% [markdown]
 # "/all" is the limit: for plain sums the mean decoder row, for random signs all alive latents at once.
 #
 # ## Bases made by the SAE
 #
-# Random directions again, but around real activations with two latents removed, two or eight added (as strong as on another prompt that
-# they come from), around reconstructions, and around activations built from other latents only: *structured* ones keep the number,
-# strengths and cosines with the strongest latent {cite:p}`giglemiani2024synthetic`.
+# Directions to Gaussian targets again, but around real activations with two latents removed, two or eight added (as strong as on another prompt
+# that they come from), around reconstructions, and around activations built from other latents only: *structured* ones keep the number,
+# strengths and cosines with the strongest latent {cite:p}`giglemiani2024synthetic`. A base that moves a little keeps most of its plateau
+# whatever the move, so the one with eight more latents is compared with one *moved as far* along a Gaussian deviation from the mean.
 
 # %%
-around = {mode: latents.base_thresholds(few, sae, mode) for mode in ("sphere", "straight", "absolute")}
-base_medians = {mode: estimates.median(found) for mode, found in around.items()}
+around = latents.base_thresholds(full, sae, "sphere")  # [prompt, kind]
+around_straight = latents.base_thresholds(setting, sae, "straight")
 
-# %% mystnb={"figure": {"caption": "Threshold sizes of random directions around bases that an SAE made, in sphere mode (left) and straight mode (right): medians with 95 percent intervals over documents. Real and Gaussian (random) bases for comparison.", "name": "fig-sae-bases"}}
+# %% mystnb={"figure": {"caption": "Threshold sizes towards a Gaussian target around bases that an SAE made: angles on the sphere for all prompts (left), and straight distances for the prompts shown (right). Medians with 95 percent intervals over documents. Real and Gaussian (random) bases for comparison.", "name": "fig-sae-bases"}}
 fig = plotting.dots({
-    "threshold angle (degrees)": base_medians["sphere"], "threshold α (norms of b)": base_medians["straight"]})
+    "threshold angle (degrees)": estimates.median(around),
+    "threshold α (norms of b)": estimates.median(around_straight)})
 plotting.show(fig, "Medians and intervals of threshold sizes by kind of base, two panels.")
 
 # %%
-tables.columns({
-    "length to half the distance of unrelated outputs (activation units)": base_medians["absolute"]})
+tables.comparison(around, "kind", "real")
 
 # %% [markdown]
+# *real minus it* is paired within prompts; the AUROC is that of all prompts together.
+#
 # ## On the way to SAE-made targets
 #
-# Where on the way from a real base to a target does the output change fastest? Targets: a real activation, its reconstruction,
-# activations built from other latents, and a Gaussian sample.
+# Where on the way from a real base to a target does the output change fastest? Targets: a real activation, its reconstruction, an activation built
+# from other latents (structured), and a Gaussian sample.
 
 # %%
-walks = findings.walks(setting, sae)
-steep_l2, steep_kl = (estimates.mean(findings.steepest_towards(walks, effect)) for effect in ("l2", "kl"))
+steep_l2 = estimates.mean(primaries.steepest(full, sae, "l2"))
+steep_kl = estimates.mean(primaries.steepest(full, sae, "kl"))
 
 # %% mystnb={"figure": {"caption": "Mean position of the steepest step on the way to the target, in percent of the way, by L2 at the last block (left) and KL divergence (right), with 95 percent intervals over documents.", "name": "fig-built-walks"}}
 fig = plotting.dots({
@@ -157,9 +176,9 @@ plotting.show(fig, "Mean position of the steepest step by kind of target, two pa
 # plateau as early as the whole?
 
 # %%
-parts = latents.part_thresholds(few, sae)
+parts = latents.part_thresholds(setting, sae)
 
-# %% mystnb={"figure": {"caption": "Threshold angle of real-other directions and of their parts: all changes of latents, the strongest ones, those that are switched on or off, and what the SAE does not explain. Medians with 95 percent intervals over documents.", "name": "fig-parts"}}
+# %% mystnb={"figure": {"caption": "Threshold angle of real-other directions and of their parts: all changes of latents, the strongest ones, those that are switched on or off, and what the SAE does not explain. Medians over the prompts shown, with 95 percent intervals over documents.", "name": "fig-parts"}}
 fig = plotting.dots({"threshold angle (degrees)": estimates.median(parts)})
 plotting.show(fig, "Medians and intervals of threshold angles of the parts of real-other directions.")
 
@@ -168,12 +187,13 @@ tables.comparison(parts, "kind", "whole")
 
 # %% [markdown]
 # **Not an optimum among its own features?** The report expects that the real-other direction, though an optimum among random ones, is none
-# in the span of its own features. Four of the target's active latents are added to and taken from it, a quarter of the target's norm each
-# time, against moves as long along Gaussian mixtures.
+# in the span of its own features. Two of the target's active latents, of different bands where it has them, are added to and taken from it, a
+# quarter of the target's norm each time, against moves as long along two Gaussian mixtures. A direction that is no optimum at all is lowered by half of
+# the moves of either sort; only a difference between the two sorts says something about latents.
 
 # %%
-moves = latents.mixed_moves(few, sae)
-is_lower = findings.lowered(moves)  # [prompt, moved_along, direction]
+moves = latents.mixed_moves(full, sae)
+is_lower = primaries.lowered(full, sae)  # [prompt, moved_along, direction]
 tables.columns({"share of moves that lower the threshold": estimates.mean(is_lower),
                 "share of prompts with such a move": estimates.proportion(is_lower.any("direction"))})
 
@@ -182,80 +202,87 @@ fig = plotting.histogram_panels(findings.change(moves), by="moved_along")
 plotting.show(fig, "Histograms of the change of the threshold angle by moves along own latents and along mixtures.")
 
 # %% [markdown]
-# **Does alignment with a latent predict an early threshold?** For random and real-other directions: the rank correlation of the threshold
-# angle with the largest cosine with any latent, and with the share of the direction that lies in the span of the latents active on the base.
+# **Does alignment with a latent predict an early threshold?** For eight random and eight real-other directions of each prompt: the rank correlation,
+# within prompts, of the threshold angle with the largest cosine with any latent, and with the share of the direction in the span of the latents
+# that are active on the base. Prompts differ in both, so a correlation over prompts would mix the two.
 
 # %%
-kinds = ["random", "real-other"]
-target_angles = sizes["sphere"].sel(kind=kinds).assign_attrs(description="threshold angle")
-nearest = findings.nearest_latent(setting, sae, kinds)  # [prompt, kind, direction]
-in_span = findings.share_in_span(setting, sae, kinds)
-aligned = estimates.spearman(nearest, target_angles)
-tables.columns({"with the nearest latent": aligned,
-                "with the span of active latents": estimates.spearman(in_span, target_angles)})
+tables.columns({
+    "with the nearest latent": findings.over_kinds(primaries.aligned_within(full, sae, "nearest")),
+    "with the span of active latents": findings.over_kinds(primaries.aligned_within(full, sae, "in_active"))})
 
-# %% mystnb={"figure": {"caption": "Threshold angle of random and real-other directions against their largest cosine with any latent (left) and against the share of their squared length in the span of the latents active on the base (right). One dot a direction; censored angles left out.", "name": "fig-alignment"}}
-fig = plotting.scatter_panels(nearest, in_span, y=target_angles, by="kind")
+# %% mystnb={"figure": {"caption": "Threshold angle of random and real-other directions against their largest cosine with any latent (left) and against the share of their squared length in the span of the latents active on the base (right). One dot a direction of the prompts shown; censored angles left out.", "name": "fig-alignment"}}
+angles, nearest = primaries.angles_and_alignments(full, sae, "nearest")  # [prompt, kind, direction]
+in_active = primaries.angles_and_alignments(full, sae, "in_active")[1]
+shown = slice(setting.n_prompts)
+fig = plotting.scatter_panels(
+    nearest.isel(prompt=shown), in_active.isel(prompt=shown), y=angles.isel(prompt=shown), by="kind")
 plotting.show(fig, "Two scatter plots of threshold angles against alignment with latents.")
 
 # %% [markdown]
 # ## SAE errors and ablations
 #
 # {cite:t}`gurnee2024sae` finds that replacing an activation by its reconstruction costs several times more than an isotropic step as long;
-# {cite:t}`lee2024sensitive` that against mixtures it is nothing unusual. KL of the SAE's error relative to other steps of its length, for
-# each SAE, at all positions but the first:
+# {cite:t}`lee2024sensitive` that against mixtures it is nothing unusual. KL of the SAE's error relative to other steps of its length, at all
+# positions but the first at once, and at the last one. Means over prompts would be decided by a few of them, so ratios are geometric means.
 
 # %%
-at_all = {d.name: latents.error_effects(few, d, True) for d in dictionaries}
-at_last = {d.name: latents.error_effects(few, d, False) for d in dictionaries}
-error_ratios = findings.by_sae(findings.error_ratio, at_all)  # [sae, kind]
-last_ratios = findings.by_sae(findings.error_ratio, at_last)
+errors = latents.errors_by_sae(setting, dictionaries, "all")  # [sae, prompt, kind]
+error_ratios = findings.geometric_mean(findings.log_ratios(errors, "SAE error"))
+last_errors = latents.errors_by_sae(setting, dictionaries, "last")
+last_ratios = findings.geometric_mean(findings.log_ratios(last_errors, "SAE error"))
 
-# %% mystnb={"figure": {"caption": "Mean KL divergence of the SAE's error over that of other steps of equal length, at all positions but the first (left) and at the last position (right), for each SAE. 95 percent intervals over documents; a value of one means that the error is nothing unusual.", "name": "fig-errors"}}
+# %% mystnb={"figure": {"caption": "KL divergence of the SAE's error over that of other steps of equal length, at all positions but the first (left) and at the last position (right), for each SAE: geometric means over the prompts shown, with 95 percent intervals over documents; a value of one means that the error is nothing unusual.", "name": "fig-errors"}}
 fig = plotting.grouped_dots({"ratio, all positions": error_ratios, "ratio, last position": last_ratios}, reference=1.0)
-plotting.show(fig, "Ratios of mean KL by SAE and comparison, two panels.")
+plotting.show(fig, "Ratios of KL divergences by SAE and comparison, two panels.")
 
 # %% [markdown]
-# **Ablating one latent** against doubling it, a step as long towards the reconstruction, and an isotropic one, mean KL in nats:
+# **Ablating one latent** against doubling it, a step as long towards the reconstruction, and an isotropic one. The latents are those of
+# {numref}`fig-bands`, so that no band decides alone.
 
 # %%
-ablations = latents.ablation_effects(setting, sae)
-mean_kl = estimates.mean(ablations)
-tables.columns({"mean KL (nats)": mean_kl}, ".3f")
+ablations = latents.ablation_effects(full, sae)  # [prompt, kind, direction]
+ablating = findings.log_ratios(ablations, "ablate a latent")
+ratio_by_band = findings.by_band(findings.geometric_mean, ablating, bands)  # [kind, band]
 
-# %% mystnb={"figure": {"caption": "Mean KL divergence of ablating one active latent and of other steps of the same length, with 95 percent intervals over documents.", "name": "fig-ablations"}}
-fig = plotting.dots({"mean KL (nats)": mean_kl})
-plotting.show(fig, "Mean KL divergences with intervals of ablating or doubling a latent and of two other steps.")
+# %% mystnb={"figure": {"caption": "KL divergence of ablating an active latent over that of another step of the same length, by the frequency band of the latent: geometric means with 95 percent intervals over documents; a value of one means that ablating is nothing unusual.", "name": "fig-ablations"}}
+fig = plotting.grouped_dots({"ratio of KL divergences": ratio_by_band}, reference=1.0)
+plotting.show(fig, "Ratios of the KL divergence of ablating a latent to that of three other steps, by frequency band.")
+
+# %%
+tables.columns({"median KL (nats)": estimates.median(ablations)}, ".4f")
 
 # %% [markdown]
 # ## Sparsity and architecture
 #
-# KL of a straight step of half the base's norm along latents of each kind, and the threshold angle along active latents, for each SAE.
+# KL of a straight step of half the base's norm along latents of each kind, and the threshold angle along active latents, for each SAE. A statement about
+# sparsity has SAEs as its unit. There are {glue:text}`n_family` of one architecture here, too few to judge by; their rank correlation with L0 is
+# {glue:text}`steps_l0` for the KL along active latents, with an interval that knows the documents alone.
 
 # %%
-effects = latents.latent_effects(setting, dictionaries)
-active = latents.active_thresholds(few, dictionaries)
-step_kl = findings.by_sae(estimates.mean, effects)  # [sae, kind]
-active_angle = findings.by_sae(estimates.median, active)
+effects = latents.latent_effects(setting, dictionaries)  # [sae, prompt, kind, direction]
+active_angle = estimates.median(latents.active_thresholds(setting, dictionaries).expand_dims(kind=["active"], axis=1))
 
-# %% mystnb={"figure": {"caption": "Mean KL divergence of a straight step of half the base's norm along active, inactive and dead latents of each SAE (left), and the median threshold angle along active ones (right), with 95 percent intervals over documents.", "name": "fig-sparsity"}}
-fig = plotting.grouped_dots({"mean KL at α = 0.5 (nats)": step_kl, "threshold angle (degrees)": active_angle})
+# %% mystnb={"figure": {"caption": "Geometric mean of the KL divergence of a straight step of half the base's norm along active, inactive and dead latents of each SAE (left), and the median threshold angle along active ones (right), over the prompts shown, with 95 percent intervals over documents.", "name": "fig-sparsity"}}
+fig = plotting.grouped_dots({
+    "KL at α = 0.5 (nats)": findings.geometric_mean(findings.logarithms(effects)),
+    "threshold angle (degrees)": active_angle})
 plotting.show(fig, "KL of steps along latents and threshold angles by SAE, two panels.")
 
 # %% [markdown]
 # ## What the encoder makes of a random direction
 #
-# The report's footnote: a random direction, pushed through an SAE's encoder, switches on ten to thousands of latents. Counts for isotropic
-# vectors of the activations' norms, Gaussian samples and real activations. A TopK encoder switches on as many for any input.
+# The report's footnote: a random direction, pushed through an SAE's encoder, switches on ten to thousands of latents. Here each document's activation
+# is replaced by an isotropic vector of its norm, or by a Gaussian sample, and the latents that the encoder of {glue:text}`sae_name` switches on are
+# counted. For isotropic vectors the smallest number is {glue:text}`fewest_isotropic`, the largest {glue:text}`most_isotropic`. A TopK
+# encoder would switch on as many for any input.
 
 # %%
-counts = findings.switched_on(setting, dictionaries)  # [sae, kind, vector]
-median_counts = estimates.median(counts, over="vector")
-tables.matrix(median_counts.transpose("kind", "sae"), spec=".0f")
+counts = latents.codes_switched_on(full, sae)  # [prompt, kind]
+tables.columns({"median number switched on": estimates.median(counts)}, ".0f")
 
-# %% mystnb={"figure": {"caption": "How many latents the encoder switches on for isotropic vectors, Gaussian samples and real activations, as decimal logarithms; of the SAE whose number is free, where there is one.", "name": "fig-counts"}}
-free = next((d for d in dictionaries if d.sae.cfg.architecture() != "topk"), sae)
-fig = plotting.histogram_panels(findings.decimal_logarithms(counts, free.name), by="kind")
+# %% mystnb={"figure": {"caption": "How many latents the encoder switches on for isotropic vectors, Gaussian (random) samples and real activations, as decimal logarithms; one of each for every document.", "name": "fig-counts"}}
+fig = plotting.histogram_panels(findings.decimal_logarithms(counts), by="kind")
 plotting.show(fig, "Histograms of the number of latents switched on for three sorts of activation.")
 
 # %% [markdown]
@@ -288,8 +315,8 @@ tables.extreme_latents(single, per_latent)
 # is compared, by L2 at the last block.
 
 # %%
-fresh, fresh_sae = latents.untrained_control(few)
-curves = {"trained": latents.relative_curves(few, sae, "trained"),
+fresh, fresh_sae = latents.untrained_control(setting)
+curves = {"trained": latents.relative_curves(setting, sae, "trained"),
           "untrained": latents.relative_curves(fresh, fresh_sae, "untrained")}
 print(f"{fresh_sae.name}: explained variance {fresh_sae.explained_variance:.3f}, L0 {fresh_sae.l0:.0f}")
 separations = findings.half_way_separation(curves)  # [network, kind]
@@ -298,116 +325,95 @@ tables.matrix(separations.transpose("kind", "network"), heading="AUROC against a
 # %% [markdown]
 # Above one half, active latents matter sooner than the row's kind.
 #
-# **Early directions and the latents of the prompt.** Among eight random directions of a prompt, are the early ones those that lie more in the span of
-# the latents active there? Rank correlation within prompts of threshold angle and that share: {glue:text}`within_random` for random, {glue:text}`within_real_other`
-# for real-other directions. And does that share tell where a real-other direction is an optimum? Over prompts, its rank correlation with the
-# margin by which the real-other corner of {doc}`04_local_optima` is a minimum: {glue:text}`optimum_share`.
-
-# %% tags=["remove-cell"]
-forty = setting.first(min(40, n_prompts))
-many = sensitive.many_directions(forty).threshold.sel(kind=kinds)
-within = estimates.within_spearman(findings.share_in_span(forty, sae, kinds, k=8), many, n_boot=1000)
-prose.glue(optimum_share=findings.optimum_share(setting, sae, n_prompts), within=within)
-
-# %% [markdown]
 # ## The total number of features
 #
-# The report hopes that the behaviour of latents says something about how many features there are. What was measured: of single latents
-# {glue:text}`share_sooner` leave the plateau before the median random direction of the same prompt, and a sum of 128 latents has a threshold
-# {glue:text}`spread_gap` larger than a single one. Neither counts features. If every direction that is more sensitive than random were a feature, the first number
-# times the number of latents would be a lower bound for this dictionary, but sensitivity also grows with the share of a direction
-# in the subspace that later blocks read, and any dictionary that avoids directions of small variance has more of it. The second depends on how far latents
+# The report hopes that the behaviour of latents says something about how many features there are. What was measured: a random inactive latent leaves
+# the plateau before a Gaussian deviation in {glue:text}`inactive_sooner` of a prompt's pairs, and a sum of 128 latents has a threshold angle that is
+# {glue:text}`spread_gap` larger than that of one of them. Neither counts features. If every direction that is more sensitive than random were a feature,
+# the first number would bound how many rows of this dictionary are none; but sensitivity also grows with the share of a direction in the subspace
+# that later blocks read, and any dictionary that avoids directions of small variance has more of it. The second depends on how far latents
 # are from orthogonal. A count would need directions found without a dictionary, and a test that tells one feature from a sum of two.
 #
 # ## Claims
 
 # %% tags=["hide-input"]
-absolute = around["absolute"]
-length = absolute.fillna(absolute.limit)
-structured = "built, structured"
-judge("C3", structured_gaussian=estimates.ratio_of_means(length, "kind", structured, "random"),
-      structured_real=estimates.ratio_of_means(length, "kind", structured, "real"),
-      random_real=estimates.ratio_of_means(length, "kind", "built, random latents", "real"))
+judge("C29", primaries.switched_on_over_real(full, sae), withheld=findings.fixed_count(sae.sae.cfg.architecture()),
+      isotropic=primaries.mean_count(full, sae, "isotropic"), real=primaries.mean_count(full, sae, "real"),
+      gaussian=primaries.mean_count(full, sae, "random"))
 
 # %% tags=["hide-input"]
-towards_l2 = findings.steepest_towards(walks, "l2")
-judge("C6", reconstruction=estimates.mean_difference(towards_l2, "kind", "reconstruction", "real-other"),
-      structured=estimates.mean_difference(towards_l2, "kind", structured, "reconstruction"),
-      random=estimates.mean_difference(towards_l2, "kind", "random", structured))
+judge("(viii)", primaries.with_latents_added(full, sae),
+      added=primaries.gap(full, sae, "with 8 more", "real"), moved=primaries.gap(full, sae, "moved as far", "real"),
+      gaussian=primaries.gap(full, sae, "with 8 more", "random"))
 
 # %% tags=["hide-input"]
-is_lower = findings.lowered(moves)
-judge("C9", gain=estimates.mean_difference(is_lower, "moved_along", "own latents", "mixtures"),
-      share=estimates.mean(is_lower.sel(moved_along="own latents")),
-      any=estimates.proportion(is_lower.sel(moved_along="own latents").any("direction")))
+judge("(ix)", primaries.active_before_deviation(full, sae),
+      damping=primaries.sooner(full, sae, "-active", "random deviation"),
+      mixture=primaries.sooner(full, sae, "active", "random mixture"),
+      deviation=primaries.sooner(full, sae, "active", "real deviation"),
+      inactive=primaries.sooner(full, sae, "inactive", "random deviation"))
 
 # %% tags=["hide-input"]
-family = [d for d in dictionaries if d.sae.cfg.architecture() == "topk"] or dictionaries
-l0 = [d.l0 for d in family]
-errors = at_all[sae.name]
-judge("C10", ratio=estimates.ratio_of_means(errors, "kind", "SAE error", "isotropic").assign_attrs(of=sae.name),
-      l0=findings.ratio_against_l0({d.name: at_all[d.name] for d in family}, l0))
-judge("C11", ratio=estimates.ratio_of_means(errors, "kind", "SAE error", "random mixture").assign_attrs(of=sae.name))
+judge("(x)", primaries.one_before_many(full, sae), real=primaries.sooner(full, sae, "active", "real-other"))
 
 # %% tags=["hide-input"]
-sparsest = effects[family[0].name]
-gain = estimates.mean_difference(sparsest, "kind", "active", "inactive")
-judge("C15", l0=findings.steps_against_l0({d.name: effects[d.name] for d in family}, l0),
-      gain=gain.assign_attrs(of=family[0].name))
+judge("C9", primaries.own_minus_mixtures(full, sae), own=primaries.share_lowered(full, sae, "own latents"),
+      mixtures=primaries.share_lowered(full, sae, "mixtures"), any=primaries.any_lowered(full, sae))
 
 # %% tags=["hide-input"]
-judge("C25", random=aligned.sel(kind="random"), real=aligned.sel(kind="real-other"))
+judge("C3", primaries.built_over_gaussian(full, sae),
+      real=primaries.angle_ratio(full, sae, "built, structured", "real"),
+      random=primaries.angle_ratio(full, sae, "built, random latents", "random"))
 
 # %% tags=["hide-input"]
-ablate, _, towards, isotropic = latents.ABLATIONS
-judge("C28", ablating=estimates.mean_difference(ablations, "kind", ablate, towards),
-      towards=estimates.mean_difference(ablations, "kind", towards, isotropic))
+judge("C6", primaries.steepest_towards_built(full, sae),
+      real=primaries.steepest_gap(full, sae, "built, structured", "real-other"),
+      reconstruction=primaries.steepest_gap(full, sae, "reconstruction", "real-other"))
 
 # %% tags=["hide-input"]
-switched_on = median_counts.sel(sae=free.name)
-isotropic_counts = counts.sel(sae=free.name, kind="isotropic", drop=True)
-judge("C29", isotropic=switched_on.sel(kind="isotropic").assign_attrs(of=free.name),
-      largest=estimates.estimate(np.max, isotropic_counts, over="vector", n_boot=200),
-      real=switched_on.sel(kind="real"), withheld=findings.fixed_count(free.sae.cfg.architecture()))
+family = findings.of_one_architecture(dictionaries)
+judge("C10", primaries.error_over_isotropic(full, sae), last=primaries.error_ratio(full, sae, "isotropic", "last"),
+      l0=findings.ratio_against_l0(errors, family))
 
 # %% tags=["hide-input"]
-sphere = around["sphere"]
-judge("(viii)", added=estimates.difference(sphere, "kind", "with 2 more", "random"),
-      taken=estimates.difference(sphere, "kind", "without 2 latents", "random"),
-      auroc=estimates.auroc(sphere, "kind", "real", "with 2 more"))
+judge("C11", primaries.error_over_mixture(full, sae), real=primaries.error_ratio(full, sae, "real mixture", "all"))
 
 # %% tags=["hide-input"]
-judge("(ix)", gain=estimates.difference(angle, "kind", "random", "active"),
-      random=estimates.auroc(angle, "kind", "random", "active"),
-      real=estimates.auroc(angle, "kind", "active", "real-other"))
+judge("C25", primaries.alignment_within(full, sae), real=primaries.aligned(full, sae, "real-other"),
+      between=primaries.alignment_between(full, sae))
 
 # %% tags=["hide-input"]
-spread_gap = estimates.difference(spread["sphere"], "kind", "random signs/128", "random signs/1")
-judge("(x)", latent=estimates.difference(angle, "kind", "real-other", "active"), spread=spread_gap)
+judge("C28", primaries.ablating_over_reconstructing(full, sae),
+      towards=primaries.ablation_ratio(full, sae, "towards the reconstruction", "isotropic"),
+      doubling=primaries.ablation_ratio(full, sae, "ablate a latent", "double a latent"))
 
 # %% tags=["remove-input"]
 verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
-verdict = {claim["id"]: claim["verdict"] for claim in judge.judged}
 prose.glue(
-    **prose.sample(setting), n_few_used=few.n_prompts, sae_name=sae.name, sae_kind=prose.sae_kind(sae),
-    answer=prose.latents(sae, base_medians["sphere"], angle_median, verdict))
+    **prose.sample(full), n_shown_used=setting.n_prompts, n_shown_documents=len(set(setting.documents)),
+    sae_name=sae.name, sae_kind=prose.sae_kind(sae), answer=prose.latents(sae, judge.judged))
 
 # %% tags=["remove-cell"]
 prose.glue(
     n_latents_used=single.sizes["latent"], n_fixed_used=single.sizes["prompt"],
     **prose.groups(statistics.bimodality(per_latent.values)),
-    share_sooner=prose.percent(estimates.mean(findings.sooner(angle, "inactive"))), spread_gap=spread_gap)
+    n_family=len(family), steps_l0=findings.steps_against_l0(effects, family),
+    **prose.encoder_counts(counts),
+    inactive_sooner=prose.percent(primaries.sooner(full, sae, "inactive", "random deviation").value),
+    spread_gap=estimates.document_mean(primaries.one_before_many(full, sae)))
 
 # %% [markdown]
 # ## What this page does not show
 #
 # That latents are, or are not, the features the model computes with: an SAE finds what is frequent in its training text, and these are small, trained on a few
-# million tokens. Steps along a latent leave the set of activations that occur, as all others here do. The threshold of a direction depends on how much
-# of it later blocks read at all, which a dictionary's rows share with any direction of large variance; the mixtures are the comparison for that.
+# million tokens. One SAE decides; how the verdicts would turn out with another one of its kind, or of another size, is not in any interval. Steps along a
+# latent leave the set of activations that occur, as all others here do. The threshold of a direction depends on how much of it later blocks read
+# at all, which a dictionary's rows share with any direction of large variance; the mixtures are the comparison for that. The bands are those of this
+# corpus: what is rare in encyclopedia articles may be common elsewhere.
 #
 # ## Versions
 
 # %%
-tables.provenance(setting.provenance)
+tables.provenance(full.provenance)

@@ -31,7 +31,7 @@ from plateaus_utils.primaries import explanations as primaries
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
@@ -146,7 +146,7 @@ tables.columns({"within-prompt AUROC, random against real-other": by_effect})
 # %%
 sweep = explanations.layer_thresholds({i: at.first(setting.n_prompts) for i, at in blocks.items()})
 
-# %% mystnb={"figure": {"caption": "Perturbing the input of different blocks. Left: median threshold angle around real and Gaussian bases (random directions) and along real-other directions. Right: within-prompt AUROC of real against Gaussian bases (plateau effect) and of random against real-other directions (direction effect), two directions each. Bands: 95 percent intervals over documents.", "name": "fig-layers"}}
+# %% mystnb={"figure": {"caption": "Perturbing the input of different blocks. Left: median threshold angle around real and Gaussian bases (random directions) and along real-other directions. Right: within-prompt AUROC of real against Gaussian bases (plateau effect) and of random against real-other directions (direction effect), two directions each. Bands: 95 percent intervals over documents; what lies beyond the range is drawn at its limit.", "name": "fig-layers"}}
 fig = plotting.layer_panels(findings.sizes_by_layer(sweep), findings.separation_by_layer(sweep))
 plotting.show(fig, "Threshold angle and AUROC against the perturbed block.")
 

@@ -24,9 +24,9 @@ from plateaus_utils.book import forest, verdicts
 # %% tags=["parameters", "hide-input"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
-n_prompts: int = 300  # base prompts behind each verdict
+n_prompts: int = 300  # base prompts that decide, one for each document as long as documents last
 
 # %% tags=["remove-input"]
 arguments.check_injected(In)

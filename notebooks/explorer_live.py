@@ -23,13 +23,13 @@ from plateaus_utils.experiments import latents
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt
 seed: int = 0  # of prompts, targets and examples
 prepend_bos: bool = False  # whether a beginning-of-sequence token takes the first place
-n_prompts: int = 300  # base prompts, one a document as long as documents last
+n_prompts: int = 300  # base prompts that decide, one for each document as long as documents last
 n_others: int = 20000  # activations for targets and for the Gaussian
 shrinkage: bool = False  # Ledoit-Wolf shrinkage of the covariance, for few activations
 saes: list = []  # SAE folders or RELEASE:SAE_ID; none: those that come with the book for this model and layer

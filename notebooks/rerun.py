@@ -61,7 +61,7 @@
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 device: str = "auto"  # auto, cpu, cuda or mps
 
 # %%

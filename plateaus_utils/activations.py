@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import torch
 from sklearn.covariance import ledoit_wolf
 
+from .arguments import SAMPLES_PER_DIMENSION
 from .errors import ActivationError
 from .models import LanguageModel
-
-SAMPLES_PER_DIMENSION = 2
-"""Fewer activations than this for each hidden dimension leave a covariance matrix too poor to sample from."""
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -41,7 +39,7 @@ def collect_hooks(
     batch_size: int = 512,
     position: int | slice = -1,
 ) -> dict[str, torch.Tensor]:
-    """Activations of the last position at several hooks, as the bridge reports them, in one pass.
+    """Activations of the last position at several hooks in one pass, as `LanguageModel.canonical` gives them.
 
     Args:
         model: the network.
@@ -69,7 +67,7 @@ def collect_hooks(
             stop_at_layer=stop if stop < model.n_layers else None,
         )
         for name, source in sources.items():
-            found[name].append(cache[source][:, position].float().cpu())
+            found[name].append(model.canonical(cache[source][:, position]).float().cpu())
     activations = {name: torch.cat(parts) for name, parts in found.items()}
     for name, values in activations.items():
         if not values.isfinite().all():

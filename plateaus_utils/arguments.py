@@ -3,6 +3,7 @@
 import ast
 import difflib
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,22 @@ RANGES = {
 }
 """Parameter -> smallest and largest value."""
 
+CHOICES = {
+    "device": ("auto", "cpu", "cuda", "mps", "xpu"),
+    "dtype": ("float32", "float64", "bfloat16", "float16"),
+}
+"""Parameter -> what it may be; a device may have a number after a colon."""
+
+SAMPLES_PER_DIMENSION = 2
+"""Fewer activations than this for each hidden dimension leave a covariance matrix too poor to sample from."""
+
+MODELS = {
+    "smollm2-135m-instruct": {"num_hidden_layers": 30, "max_position_embeddings": 8192, "hidden_size": 576},
+    "gemma-3-270m": {"num_hidden_layers": 18, "max_position_embeddings": 32768, "hidden_size": 640},
+    "tiny-random-gpt2": {"num_hidden_layers": 4, "max_position_embeddings": 256, "hidden_size": 32},
+}
+"""Model that needs no hub -> its size, known before it is fetched or made."""
+
 NAMES = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 
 
@@ -45,6 +62,8 @@ def check(**given: Any) -> None:
         if name in RANGES and not low <= value <= high:
             allowed = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
             raise ParameterError(f"{name} must be {allowed}; {value!r} is not.")
+        if name in CHOICES and re.sub(r":\d+$", "", value) not in CHOICES[name]:
+            raise ParameterError(f"{name} must be one of {', '.join(CHOICES[name])}; {value!r} is not.")
 
 
 def check_as_default(name: str, value: Any, default: Any) -> None:

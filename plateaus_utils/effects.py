@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .errors import ParameterError
+from .errors import ActivationError, ParameterError
 from .patching import Readout, Suffix
 
 
@@ -19,13 +19,16 @@ def kl_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) -> torch.Tenso
     p = logits_p.softmax(-1)
     z = logits_q - logits_p
     z = z - (p * z).sum(-1, keepdim=True)
-    overflows = z.amax(-1) > 60
-    if not overflows.any():
+    largest = z.amax(-1)
+    if (largest <= 60).all():
         return torch.log1p((p * (z.expm1() - z)).sum(-1))
     near = torch.log1p((p * (z.clamp_max(60).expm1() - z)).sum(-1))
     # Where the exponential would overflow, the divergence is large enough for a formula that loses what is small.
-    far = torch.logsumexp(logits_p.log_softmax(-1) + z, -1).clamp_min(0)
-    return torch.where(overflows, far, near)
+    log_p, log_q = logits_p.log_softmax(-1), logits_q.log_softmax(-1)
+    far = torch.logsumexp(log_p + z, -1).clamp_min(0)
+    # A logit of minus infinity leaves no finite z; a token that p rules out counts in neither distribution's favour.
+    ruled_out = (p * (log_p - log_q)).masked_fill(p == 0, 0).sum(-1)
+    return torch.where(largest.isfinite(), torch.where(largest > 60, far, near), ruled_out)
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ def measure(
 
     Raises:
         ParameterError: a name is no effect.
+        ActivationError: a point is not finite or too long for float32, or an effect is not finite.
 
     Example:
         >>> import plateaus_utils as pu
@@ -160,7 +164,12 @@ def measure(
             both, n = suffix(torch.cat([references.to(batch), batch], 1)), references.shape[1]
             reference, readout = both.of_points(slice(n)), both.of_points(slice(n, None))
         for name in names:
-            found[name].append(EFFECTS[name].function(reference, readout).float().cpu())
+            effect = EFFECTS[name].function(reference, readout).float().cpu()
+            if not effect.isfinite().all():
+                raise ActivationError(
+                    f"The effect '{name}' is not finite at a point; choose points nearer to the model's own activations."
+                )
+            found[name].append(effect)
     whole = {name: torch.cat(parts, 2) for name, parts in found.items()}
     return {name: values[:, 0] for name, values in whole.items()} if is_clean else whole
 

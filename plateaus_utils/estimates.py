@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from . import statistics
+from . import contrasts, statistics
 from .contrasts import one_per_document
 from .errors import ParameterError
 
@@ -149,10 +149,22 @@ def exponential(found: xr.Dataset) -> xr.Dataset:
     return found.assign({part: np.exp(found[part]) for part in PARTS})
 
 
+def document_means(sample: xr.DataArray) -> xr.Dataset:
+    """`document_mean` for each member of the dimensions other than `prompt`."""
+    others = [dim for dim in sample.dims if dim != "prompt"]
+    if not others:
+        return document_mean(sample)
+    found = [document_means(sample.isel({others[0]: i}, drop=True)) for i in range(sample.sizes[others[0]])]
+    return xr.concat(found, sample[others[0]], data_vars=list(PARTS))
+
+
 def by_corpus(sample: xr.DataArray) -> xr.Dataset:
-    """`document_mean` of the documents of each corpus [corpus]; a document's name starts with its corpus and a slash."""
+    """`document_mean` of the documents of each corpus [corpus]; a document's name starts with its corpus and a slash.
+
+    A corpus of which there is only one document is left out.
+    """
     corpora = np.array([str(document).rpartition("/")[0] for document in sample.document.values])
-    names = [str(name) for name in np.unique(corpora)]
+    names = [str(n) for n in np.unique(corpora) if len(np.unique(sample.document.values[corpora == n])) > 1]
     found = [document_mean(sample[corpora == name]) for name in names]
     return xr.concat(found, xr.Variable("corpus", names), combine_attrs="override")
 
@@ -179,16 +191,21 @@ def versus(
     Raises:
         ParameterError: neither is given, or one is no member.
     """
-    members = sample[dim].values.tolist()
-    named = [member for member in (of, against) if member is not None]
-    if not named or not set(named) <= set(members):
-        raise ParameterError(f"Name one or two of the {dim}s {members} to compare, not {named}.")
-    others = [member for member in members if member not in named]
+    _, others = _members(sample, dim, of, against)
     first, second = (
         sample.sel({dim: others}) if member is None else sample.sel({dim: member}, drop=True)
         for member in (of, against)
     )
     return estimate(statistic, first, second, **options)
+
+
+def _members(sample: xr.DataArray, dim: str, of: str | None, against: str | None) -> tuple[list[str], list[str]]:
+    """The one or two members of a dimension that are named, and its others."""
+    members = sample[dim].values.tolist()
+    named = [member for member in (of, against) if member is not None]
+    if not named or not set(named) <= set(members):
+        raise ParameterError(f"Name one or two of the {dim}s {members} to compare, not {named}.")
+    return named, [member for member in members if member not in named]
 
 
 def difference(
@@ -205,11 +222,6 @@ def mean_difference(
     return versus(statistics.mean_difference, sample, dim, of, against, **options)
 
 
-def ratio(sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options) -> xr.Dataset:
-    """Median over prompts of `of` over `against`, each the median of a prompt's directions; see `versus`."""
-    return versus(statistics.paired_ratio, sample, dim, of, against, unit="", **options)
-
-
 def ratio_of_means(
     sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
 ) -> xr.Dataset:
@@ -222,18 +234,44 @@ def auroc(sample: xr.DataArray, dim: str, of: str | None = None, against: str | 
     return versus(statistics.auroc, sample, dim, of, against, unit="", **options)
 
 
-def within_auroc(
-    sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
-) -> xr.Dataset:
-    """The same within prompts, averaged over them; prompts and directions are resampled. See `versus`."""
-    return versus(statistics.within_prompt_auroc, sample, dim, of, against, unit="", two_way=True, **options)
-
-
 def ks_distance(
     sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None, **options
 ) -> xr.Dataset:
     """Kolmogorov-Smirnov distance of `of` from `against`; see `versus`."""
     return versus(statistics.ks_distance, sample, dim, of, against, unit="", **options)
+
+
+# The same within documents ------------------------------------------------------------------------------------------
+
+
+def within(
+    contrast: Callable[..., xr.DataArray],
+    sample: xr.DataArray,
+    dim: str,
+    of: str | None = None,
+    against: str | None = None,
+) -> xr.Dataset:
+    """`document_means` of a contrast (see `contrasts`) of members of a dimension; the rest as of `versus`."""
+    named, others = _members(sample, dim, of, against)
+    if len(named) == 2:
+        return document_means(contrast(sample, dim, of, against))
+    found = [contrast(sample, dim, of or other, against or other) for other in others]
+    return document_means(xr.concat(found, xr.Variable(dim, others)))
+
+
+def within_difference(sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None) -> xr.Dataset:
+    """Mean over documents of `of` minus `against`; see `within`."""
+    return within(contrasts.difference, sample, dim, of, against)
+
+
+def within_ratio(sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None) -> xr.Dataset:
+    """Geometric mean over documents of `of` over `against`; see `within`."""
+    return exponential(within(contrasts.log_ratio, sample, dim, of, against))
+
+
+def within_auroc(sample: xr.DataArray, dim: str, of: str | None = None, against: str | None = None) -> xr.Dataset:
+    """Probability that a value of `of` exceeds one of `against` in the same prompt, as a mean over documents; see `within`."""
+    return within(contrasts.auroc, sample, dim, of, against)
 
 
 # Two quantities -----------------------------------------------------------------------------------------------------
@@ -242,21 +280,6 @@ def ks_distance(
 def spearman(first: xr.DataArray, second: xr.DataArray, **options) -> xr.Dataset:
     """Rank correlation of two quantities of the same items, over the dimensions that are kept."""
     return estimate(statistics.spearman, first, second, unit="", **options)
-
-
-def even(sizes: xr.DataArray, kind: str, **options) -> xr.Dataset:
-    """Median over prompts of the mean size both ways along the axis of a kind: how sensitive the axis is."""
-    return estimate(statistics.even, *both_ways(sizes, kind), **options)
-
-
-def odd(sizes: xr.DataArray, kind: str, **options) -> xr.Dataset:
-    """Median over prompts of half the size backward minus forward: how much sooner the forward side matters."""
-    return estimate(statistics.odd, *both_ways(sizes, kind), **options)
-
-
-def both_ways(sizes: xr.DataArray, kind: str) -> list[xr.DataArray]:
-    """Sizes [prompt, direction] of a kind and of its negative `-kind`, censored ones infinite."""
-    return [sizes.sel(kind=sign + kind, drop=True).fillna(np.inf) for sign in ("", "-")]
 
 
 # Words --------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-"""Atomic writes, hashes of what files and folders hold, and which files a parameter names."""
+"""Atomic writes, names for files, hashes of what files and folders hold, and which files a parameter names."""
 
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -54,6 +55,12 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def file_name(text: str) -> str:
+    """Any text as the name of one file: other characters become `_`, and a hash tells apart what then looks the same."""
+    safe = re.sub(r"[^\w.,=-]+", "_", text)[:80]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def content_hash(path: Path) -> str:

@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from .arguments import check
 from .conversion import fingerprint, gguf_folder, quiet
 from .embedded import EMBEDDED, EMBEDDED_MODELS, TINY, embedded_folder, tiny_folder
 from .errors import ModelError, first_line
@@ -57,7 +58,7 @@ class LanguageModel:
     tokenizer: PreTrainedTokenizerBase
     processing: str
     centred: bool
-    """Whether activations at the hooks have zero mean over the hidden dimensions."""
+    """Whether activations are given with zero mean over the hidden dimensions; see `canonical`."""
     revision: str
     """Hub commit, or a hash of the files that hold the weights."""
 
@@ -104,6 +105,14 @@ class LanguageModel:
             "logits": "unembed.hook_out",
         }
 
+    def canonical(self, stream: torch.Tensor) -> torch.Tensor:
+        """Residual stream [..., d_model] without its mean over the hidden dimensions, where the model is centred.
+
+        A LayerNorm cannot see that mean. TransformerLens takes it out of the writing weights of most architectures; BLOOM,
+        Nemotron and XGLM keep some of it.
+        """
+        return stream - stream.mean(-1, keepdim=True) if self.centred else stream
+
     def layer_of(self, hook_name: str) -> int:
         """Index of the block that reads the stream at `hook_name`; n_layers means the final norm reads it.
 
@@ -128,8 +137,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
     Args:
         name: `smollm2-135m-instruct` or `gemma-3-270m` (embedded), `tiny-random-gpt2` (for checks), a local Hugging Face
             folder, a GGUF file (converted once, and named by its file name), or a hub id such as `openai-community/gpt2`.
-        device: `auto` (CUDA, then MPS, then CPU), or a torch device.
-        dtype: `float32`; lower precision has a noise floor that the caller must show.
+        device: `auto` (an accelerator where there is one), or `cpu`, `cuda`, `mps` or `xpu`, also with a number (`cuda:1`).
+        dtype: `float32`, `float64`, `bfloat16` or `float16`; the last two have a noise floor that the caller must show.
 
     Returns:
         The model in evaluation mode, without gradients on its weights. LayerNorm models carry TransformerLens' weight
@@ -137,7 +146,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
         they are, because an RMSNorm sees the mean over the hidden dimensions and centring would change the function.
 
     Raises:
-        ModelError: the model is unknown, cannot be reached or read, or is not supported.
+        ParameterError: an argument is of the wrong type, or `device` or `dtype` is none of these.
+        ModelError: the model is unknown, cannot be reached or read, or is not supported; or the device is not here.
 
     Example:
         >>> import plateaus_utils as pu
@@ -145,7 +155,8 @@ def load_model(name: str = EMBEDDED, device: str = "auto", dtype: str = "float32
         >>> model.n_layers, model.d_model, model.default_hook
         (4, 32, 'blocks.1.hook_resid_pre')
     """
-    precision, place = _dtype(dtype), _device(device)
+    check(model=name, device=device, dtype=dtype)
+    precision, place = getattr(torch, dtype), _device(device)
     folder = local_folder(name)
     if _is_gguf(name):
         name = Path(name).name
@@ -171,7 +182,7 @@ def untrained(model: LanguageModel, initializer_range: float, seed: int = 0) -> 
 def initializer_ranges(model: LanguageModel) -> dict[str, float]:
     """Standard deviations of fresh weights: as the configuration states it, and as the model's authors publish it."""
     stated = model.core.config.initializer_range
-    return {"configuration": stated, "published": PUBLISHED_INITIALIZER_RANGE.get(model.name, stated)}
+    return {"configured": stated, "published": PUBLISHED_INITIALIZER_RANGE.get(model.name, stated)}
 
 
 def local_folder(name: str) -> Path | None:
@@ -229,7 +240,12 @@ def _read(name: str, folder: Path | None, dtype: torch.dtype) -> tuple[PreTraine
     """Weights and tokenizer as transformers reads them, with its many errors turned into one."""
     try:
         network, loaded = AutoModelForCausalLM.from_pretrained(
-            folder or name, dtype=dtype, attn_implementation="eager", trust_remote_code=False, output_loading_info=True
+            folder or name,
+            dtype=dtype,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder or name, trust_remote_code=False)
         if len(tokenizer) < 2:  # what some tokenizer classes make of no files at all
@@ -274,15 +290,8 @@ def _device(device: str) -> torch.device:
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # misspelt, or not on this machine
+    except (RuntimeError, AssertionError) as error:  # not on this machine
         raise ModelError(f"There is no device '{device}' here; use auto, cpu, cuda or mps.") from error
-
-
-def _dtype(dtype: str) -> torch.dtype:
-    found = getattr(torch, dtype, None)
-    if not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise ModelError(f"'{dtype}' is no floating-point type; use float32, or bfloat16 with its noise floor in mind.")
-    return found
 
 
 def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, revision: str) -> LanguageModel:
@@ -297,6 +306,11 @@ def _assemble(name: str, network: PreTrainedModel, tokenizer: PreTrainedTokenize
             )
     except Exception as error:  # the bridge raises several types for architectures it does not know
         raise ModelError(f"TransformerLens has no bridge for '{name}' ({first_line(error)}).") from error
+    if lacking := {"blocks", "ln_final"} - set(bridge.real_components):
+        raise ModelError(
+            f"The model '{name}' has no {' and no '.join(sorted(lacking))}, by TransformerLens' names; give one whose blocks "
+            "write into a residual stream that a final norm reads."
+        )
     bridge.requires_grad_(False)
     if bridge.cfg.uses_rms_norm:
         return LanguageModel(name, bridge, shared, tokenizer, "none (RMSNorm)", False, revision)

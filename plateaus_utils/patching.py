@@ -124,18 +124,20 @@ class Suffix:
         Gradients and forward-mode derivatives with respect to `points` pass through.
 
         Raises:
-            ActivationError: a point is not finite or not of the right shape.
+            ActivationError: a point is not finite, too long for float32, or not of the right shape.
         """
         n_prompts, n_points = points.shape[:2]
         expected = (*self.base.shape[:1], n_points, *self.base.shape[1:])
         if points.shape != expected:
             raise ActivationError(f"The points have shape {tuple(points.shape)}; {expected} was expected.")
-        if not points.isfinite().all():
-            raise ActivationError("A point to patch contains NaN or infinite values.")
+        if not points.float().norm(dim=-1).isfinite().all():  # norms take the square, which overflows first
+            raise ActivationError("A point to patch contains NaN or infinite values, or is too long for float32.")
         stream = self._stream(points.to(self._clean)).flatten(0, 1)
         logits, resid_post = self._network.run(stream, self.layer, self.start, self._attend)
         # Centred writing weights leave the mean over the hidden dimensions as the patch set it.
-        resid_post = self._canonical(resid_post) + (stream[:, -1].mean(-1, keepdim=True) if self.model.centred else 0)
+        resid_post = self.model.canonical(resid_post) + (
+            stream[:, -1].mean(-1, keepdim=True) if self.model.centred else 0
+        )
         shape = (n_prompts, n_points, -1)
         return Readout(logits.view(shape), resid_post.view(shape), _normalize(self.model, resid_post).view(shape))
 
@@ -161,7 +163,7 @@ class Suffix:
         """Run the prompts as they are; keep the prefix's keys and values and the stream at the hook."""
         recorded = []
         self._network.run_tokens(self.tokens, self.layer, recorded, self._record)
-        self._clean = self._canonical(recorded[0][:, self.start :].contiguous())
+        self._clean = self.model.canonical(recorded[0][:, self.start :].contiguous())
 
     def _stream(self, points: torch.Tensor) -> torch.Tensor:
         """The stream [n_prompts, n_points, n_recomputed, d_model] at the hook: clean, but at the patched places."""
@@ -173,13 +175,9 @@ class Suffix:
         patched = dict(zip(self._places, points.unbind(2), strict=True))
         return torch.stack([patched.get(i, column) for i, column in enumerate(columns)], dim=2)
 
-    def _canonical(self, resid: torch.Tensor) -> torch.Tensor:
-        """The stream as the bridge reports it: its processing centres the writing weights of LayerNorm models."""
-        return resid - resid.mean(-1, keepdim=True) if self.model.centred else resid
-
     @torch.no_grad()
     def _verify(self, hook_name: str) -> None:
-        """Compare the continuation of the base and of points away from it with the bridge's forward pass.
+        """Compare the bridge with the plain network, and the continuation of points at and away from the base with the bridge.
 
         Once for each hook, positions and length: attention in chunks, say, shows its difference at some lengths alone.
         """
@@ -191,18 +189,22 @@ class Suffix:
         points = torch.cat([self.base[None], away])
         ours = self(points.transpose(0, 1)).logits.transpose(0, 1).float().log_softmax(-1)
         reference = torch.stack([self._bridge_logits(hook_name, point) for point in points]).float().log_softmax(-1)
-        _, cache = self.model.bridge.run_with_cache(self.tokens, names_filter=[hook_name])
-        stream = cache[hook_name][:, self.start :]
+        logits, cache = self.model.bridge.run_with_cache(self.tokens, names_filter=[hook_name])
+        stream = self.model.canonical(cache[hook_name][:, self.start :])
+        bridge, plain = (x[:, -1].float().log_softmax(-1) for x in (logits, self.model.core(self.tokens).logits))
         # In a float64 model, too, the library's softmax and RMSNorm round to float32.
-        eps = max(1.0, torch.finfo(self.model.dtype).eps / torch.finfo(torch.float32).eps)
-        worst = max(
-            float((ours - reference).abs().max() / reference.std().clamp_min(1)),
-            float((self._clean - stream).abs().max() / stream.std()),
-        )
-        if not worst <= TOLERANCE * eps:
+        allowed = TOLERANCE * max(1.0, torch.finfo(self.model.dtype).eps / torch.finfo(torch.float32).eps)
+        name, length = f"{self.model.name} ({type(self.model.core).__name__})", f"{self.tokens.shape[1]} tokens"
+        if not (worst := _difference(bridge, plain)) <= allowed:
             raise ModelError(
-                f"The engine cannot continue {self.model.name} exactly from {hook_name} at {self.tokens.shape[1]} tokens: it "
-                f"differs from the full forward pass by {worst:.2g} of its spread; use another model or hook."
+                f"TransformerLens' bridge of {name} differs from transformers' own forward pass by {worst:.2g} of its spread "
+                f"at {length}; use another model."
+            )
+        worst = max(_difference(ours, reference), float((self._clean - stream).abs().max() / stream.std()))
+        if not worst <= allowed:
+            raise ModelError(
+                f"The engine cannot continue {name} exactly from {hook_name} at {length}: it differs from the full forward "
+                f"pass by {worst:.2g} of its spread; use another model or hook."
             )
         _VERIFIED[self.model].add(kind)
 
@@ -280,6 +282,11 @@ def _hidden_keys(r: int, n_keys: int, window: int | None, device: torch.device) 
     key_place = torch.arange(n_keys, device=device)[None]
     hidden = key_place > query_place
     return hidden if window is None else hidden | (key_place <= query_place - window)
+
+
+def _difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Largest difference of log-probabilities, in units of their spread where that is above one."""
+    return float((found - expected).abs().max() / expected.std().clamp_min(1))
 
 
 @torch.no_grad()

@@ -34,10 +34,11 @@ def crossing(curves: xr.DataArray, level: float = KL_THRESHOLD) -> xr.DataArray:
 def crossings(curves: xr.DataArray, levels: Sequence[float]) -> xr.DataArray:
     """The same at several levels, with a dimension `level`."""
     levels = np.asarray(levels, float)
+    what = f"{curves.name.upper()} threshold" if curves.name else "threshold"
     found = [crossing(curves, level) for level in levels]
     return xr.concat(
         found,
-        xr.Variable("level", levels, {"description": "KL threshold", "unit": "nats"}),
+        xr.Variable("level", levels, {"description": what, "unit": curves.attrs.get("unit", "")}),
         combine_attrs="drop_conflicts",
     )
 
@@ -47,14 +48,19 @@ def chords(angles: xr.DataArray, norms: xr.DataArray) -> xr.DataArray:
 
     Equal angles around bases of different norms are different distances.
     """
-    found = (2 * norms * np.sin(np.deg2rad(angles) / 2)).transpose(*angles.dims)
+    found = (2 * norms * np.sin(np.deg2rad(angles) / 2)).transpose(*angles.dims).drop_attrs()
     return found.assign_attrs(description="distance from the base", unit=norms.attrs.get("unit", ""))
 
 
 def shares(curves: xr.DataArray, end: float) -> xr.DataArray:
     """Curves [..., path_size] up to the size `end`, divided by their value there."""
     kept = curves.sel(path_size=curves.path_size.values <= end + 1e-9)
-    return (kept / kept.isel(path_size=-1, drop=True)).assign_coords(path_size=kept.path_size).transpose(*curves.dims)
+    return (
+        (kept / kept.isel(path_size=-1, drop=True))
+        .assign_coords(path_size=kept.path_size)
+        .transpose(*curves.dims)
+        .assign_attrs(unit="")
+    )
 
 
 def share_crossing(curves: xr.DataArray, share: float, end: float) -> xr.DataArray:
@@ -180,8 +186,3 @@ def held_out_scores(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
     scores = statistics.held_out_scores(*(x.values for x in logs), first.document.values)
     labelled = [x.isel(path_size=0, drop=True).copy(data=score) for x, score in zip(logs, scores, strict=True)]
     return xr.concat(labelled, "kind").assign_attrs(unit="")
-
-
-def members(values: xr.DataArray, dim: str) -> dict[str, np.ndarray]:
-    """The values of each member of a dimension as a plain array, for figures."""
-    return {str(member): values.sel({dim: member}).values for member in values[dim].values}

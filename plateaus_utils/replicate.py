@@ -1,13 +1,12 @@
 """The deciding estimands alone, for other models: which statements hold where?
 
 `python -m plateaus_utils.replicate MODEL ...` measures what decides each statement that needs no SAE, on fewer prompts
-than the book does, and leaves verdicts in `results/replicate+MODEL`; the claims page shows them beside its own. A MODEL is any name
-that `load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which nothing
-that training makes may be found.
+than the book does, and leaves verdicts in `results/replicate-MODEL`; the claims page shows them beside its own. A MODEL is
+any name that `load_model` takes, or `untrained`: the embedded model's architecture with fresh weights, the control in which
+nothing that training makes may be found.
 """
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from .claims import Judge
 from .errors import PlateausError
 from .experiments import Setting, prepare
 from .experiments.explanations import N_SHRUNK, untrained_setting
-from .files import PROJECT
+from .files import PROJECT, file_name
 from .models import EMBEDDED, initializer_ranges
 from .primaries import explanations, optima, plateaus, sensitive
 
@@ -32,8 +31,7 @@ def replicated(model: str, n_prompts: int, root: Path = PROJECT) -> list[dict]:
     Raises:
         ModelError, CorpusError, ActivationError: see `prepare`.
     """
-    name = re.sub(r"[^\w.-]+", "_", model)
-    folder = root / "results" / f"replicate+{name}"
+    folder = root / "results" / file_name(f"replicate-{model}")
     setting = _setting(model, str(folder), n_prompts)
     judge = Judge(folder, setting.made_by, setting.n_documents_available)
     for name, sample in PRIMARIES.items():

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .errors import ResultError
-from .files import PROJECT, replacing
+from .files import PROJECT, file_name, replacing
 
 USED = "PLATEAUS_USED_RESULTS"
 """Environment variable with the file in which a chapter's kernel lists the results that it asks for."""
@@ -118,12 +118,12 @@ def resumed(
     key = hashlib.sha256(
         json.dumps([settings, code_hash(compute), versions()], sort_keys=True, default=str).encode()
     ).hexdigest()
-    path = folder / f"{name}.nc"
+    path = folder / f"{file_name(name)}.nc"
     _note_use(path)
     stored = _if_current(path, key)
     if stored is not None:
         return stored
-    parts_folder = folder / ".parts" / f"{name}-{key[:16]}"
+    parts_folder = folder / ".parts" / f"{path.stem}-{key[:16]}"
     parts = []
     with tqdm(total=n_prompts, desc=name, unit="prompt", disable=not sys.stderr.isatty()) as bar:
         for start in range(0, n_prompts, step):

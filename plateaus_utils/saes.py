@@ -31,6 +31,9 @@ CLOSE = 0.1
 POOREST = 0.5
 """Least explained variance where a card states none: below it, an SAE was made for other activations."""
 
+BANDS = {"rare": 0.01, "middle": 0.1, "dense": 1.0}
+"""Frequency band -> the largest share of activations on which its latents are active. Dead latents are in none."""
+
 BATCH = 2048
 
 
@@ -67,6 +70,17 @@ class Dictionary:
     def dead(self) -> torch.Tensor:
         """Indices of the latents that never are."""
         return torch.nonzero(self.frequency == 0).flatten()
+
+    @property
+    def band(self) -> torch.Tensor:
+        """[d_sae] the place of each latent's band in BANDS; -1 of dead ones."""
+        return torch.bucketize(self.frequency, torch.tensor([0.0, *BANDS.values()][:-1])) - 1
+
+    @property
+    def share_of_l0(self) -> dict[str, float]:
+        """Band -> which share of the latents active on an activation belongs to it, on average."""
+        total = self.frequency.sum()
+        return {name: float(self.frequency[self.band == i].sum() / total) for i, name in enumerate(BANDS)}
 
     @torch.no_grad()
     def encode(self, activations: torch.Tensor) -> torch.Tensor:
@@ -226,8 +240,30 @@ def density(sae: SAE, activations: torch.Tensor) -> torch.Tensor:
 
 def pick(allowed: torch.Tensor, k: int, rng: torch.Generator) -> torch.Tensor:
     """[n, k] k different latents of each row that `allowed` [n, d_sae] permits; -1 where a row permits fewer."""
-    order = torch.rand(allowed.shape, generator=rng).masked_fill(~allowed, -1).topk(min(k, allowed.shape[1]), dim=-1)
-    found = order.indices.masked_fill(order.values < 0, -1)
+    return _first(torch.rand(allowed.shape, generator=rng).masked_fill(~allowed, torch.inf), k)
+
+
+def pick_by_band(allowed: torch.Tensor, band: torch.Tensor, k: int, rng: torch.Generator) -> torch.Tensor:
+    """The same, of as many frequency bands as each row has: the bands take turns, in an order drawn for each row.
+
+    Args:
+        band: [d_sae] the place in BANDS of each latent that may be picked.
+    """
+    draws = torch.rand(len(allowed), allowed.shape[1] + len(BANDS), generator=rng)
+    within, turn = draws[:, : allowed.shape[1]], draws[:, allowed.shape[1] :]
+    place = torch.full(allowed.shape, torch.inf)
+    for i in range(len(BANDS)):
+        members = allowed & (band == i)
+        # Two sorts make ranks: the first of every band come before the second of any.
+        rank = within.masked_fill(~members, torch.inf).argsort(-1).argsort(-1)
+        place = torch.where(members, rank + turn[:, i : i + 1], place)
+    return _first(place, k)
+
+
+def _first(place: torch.Tensor, k: int) -> torch.Tensor:
+    """[n, k] the columns of the k smallest values in each row, in order; -1 where fewer are finite."""
+    order = place.topk(min(k, place.shape[1]), dim=-1, largest=False)
+    found = order.indices.masked_fill(order.values.isinf(), -1)
     return torch.nn.functional.pad(found, (0, k - found.shape[1]), value=-1)
 
 

@@ -101,25 +101,6 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * negative.size))
 
 
-def within_prompt_auroc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """AUROC of sizes [n_prompts, k] against [n_prompts, m], taken inside each prompt and averaged over prompts."""
-    first, second = (np.where(np.isnan(x), np.inf, x) for x in (positive, negative))
-    above = first[:, :, None] > second[:, None, :]
-    ties = first[:, :, None] == second[:, None, :]
-    return float((above + 0.5 * ties).mean())
-
-
-def paired_ratio(first: np.ndarray, second: np.ndarray) -> float:
-    """Median over prompts of first / second, each the median over a prompt's directions; censored sizes are infinite.
-
-    The sizes are [n_prompts, n_directions]; the two may differ in n_directions.
-    """
-    first, second = (np.median(np.where(np.isnan(x), np.inf, x), axis=1) for x in (first, second))
-    with np.errstate(invalid="ignore"):
-        ratio = np.where(np.isinf(first) & np.isinf(second), 1.0, first / second)
-    return float(np.median(ratio))
-
-
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Rank correlation of all values of two arrays of one shape; NaN counts as beyond every number."""
     first, second = (stats.rankdata(np.where(np.isnan(x), np.inf, x)) for x in (first.ravel(), second.ravel()))
@@ -210,11 +191,6 @@ def mean_difference(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.mean(first) - np.mean(second))
 
 
-def difference_of_medians(first: np.ndarray, second: np.ndarray) -> float:
-    """Median of the first sample minus median of the second."""
-    return float(np.median(first) - np.median(second))
-
-
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Kolmogorov-Smirnov distance of two samples of any shape; NaN counts as beyond every number."""
     first, second = (np.where(np.isnan(x), np.inf, x).ravel() for x in (first, second))
@@ -232,18 +208,3 @@ def chance_band(share: float, n: int) -> tuple[float, float]:
     """Central 95 % of the shares that n independent trials of probability `share` give."""
     low, high = stats.binom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, share)
     return float(low / n), float(high / n)
-
-
-def even(forward: np.ndarray, backward: np.ndarray) -> float:
-    """Median over prompts of the mean of both ways [n_prompts, n_directions]: how sensitive the axis is."""
-    return float(np.median(np.median((forward + backward) / 2, axis=1)))
-
-
-def odd(forward: np.ndarray, backward: np.ndarray) -> float:
-    """Median over prompts of half the difference, backward minus forward: how much sooner the forward side matters.
-
-    Both are threshold sizes [n_prompts, n_directions].
-    """
-    with np.errstate(invalid="ignore"):
-        half = np.where(np.isinf(forward) & np.isinf(backward), 0.0, (backward - forward) / 2)
-    return float(np.median(np.median(half, axis=1)))

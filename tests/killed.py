@@ -49,7 +49,8 @@ def experiment(folder: Path) -> None:
     setting = experiments.prepare(
         embedded.TINY, str(folder / "out"), corpus="lee", n_prompts=48, n_others=200, shrinkage=True
     )
-    plateaus.activation_plateaus(setting, "sphere")
+    plateaus.plateau_curves(setting, "sphere")
+    plateaus.plateau_thresholds(setting, "sphere")
     plateaus.small_perturbations(setting)
 
 

@@ -1,18 +1,22 @@
 """The driver: parameters, keys, what makes a notebook a page, failures. Its notebooks are throw-aways."""
 
+import ast
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from plateaus_utils.book import __main__ as command
-from plateaus_utils.book import chapters, pdf, site
+from plateaus_utils.book import chapters, site
 from plateaus_utils.book import parameters as book_parameters
 from plateaus_utils.errors import BookError, ParameterError, ResultError
 from plateaus_utils.files import PROJECT
@@ -65,10 +69,15 @@ def runs(monkeypatch):
 
     def execute(source, parameters, run_dir, cwd):
         ran.append(source.stem)
-        return book_parameters.source_notebook(source)
+        return chapters.source_notebook(source)
 
     monkeypatch.setattr(chapters, "execute", execute)
     return ran
+
+
+def run(root, overrides=None, only=(), profile="quick"):
+    """Run what is stale in this checkout; what remains stale."""
+    return chapters.run_chapters(book_parameters.planned(profile, overrides or {}, only, root), only, root)
 
 
 def executed(root, name="01_one"):
@@ -109,31 +118,6 @@ def test_unreadable_parameters_are_refused(root, source, message):
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("layr=3", "No notebook declares the parameter 'layr', did you mean 'layer'"),
-        ("layer=3.5", "layer must be a whole number"),
-        ("layer=true", "layer must be a whole number"),
-        ("layer=[1]", "layer must be a whole number"),
-        ("layer=", "layer must be a whole number"),
-        ("tolerance=small", "tolerance must be a finite number"),
-        ("tolerance=.nan", "tolerance must be a finite number"),
-        ("fast=1", "fast must be true or false"),
-        ("layers=3", "layers must be a list, each entry a whole number"),
-        ("layers=[1, 2.5]", "layers must be a list, each entry a whole number"),
-        ("profile=full", "profile cannot be set"),
-        ("layer", "not of the form name=value"),
-        ("layers=[1", "not valid YAML"),
-    ],
-)
-def test_settings_are_refused_before_anything_runs(root, runs, setting, message):
-    with pytest.raises(ParameterError, match=message) as caught:
-        chapters.run_chapters("quick", book_parameters.parse_settings([setting]), root=root)
-    assert "\n" not in str(caught.value)
-    assert runs == []
-
-
-@pytest.mark.parametrize(
     ("text", "value"),
     [("layer=3", 3), ("tolerance=2", 2), ("tolerance=1e-3", 0.001), ("layers=[3, 4]", [3, 4]), ("fast=no", False)],
 )
@@ -148,12 +132,12 @@ def test_profiles(root, runs):
     assert book_parameters.load_profile("quick", root) == {"layer": 2, "tolerance": 0.001}
     assert book_parameters.load_profile("empty", root) == {}
     with pytest.raises(ParameterError, match="no profile 'quik', did you mean 'quick'\\?; known are empty, quick"):
-        chapters.run_chapters("quik", {}, root=root)
+        run(root, profile="quik")
     (root / "profiles" / "quick.yaml").write_text("depth: 3\n")
     with pytest.raises(ParameterError, match="No notebook declares the parameter 'depth'"):
-        chapters.run_chapters("quick", {}, root=root)
+        run(root)
     with pytest.raises(ParameterError, match="no chapter '02'"):
-        chapters.run_chapters("empty", {}, only=["02"], root=root)
+        run(root, only=["02"], profile="empty")
     assert runs == []
 
 
@@ -171,47 +155,67 @@ def test_command_line_prints_one_sentence(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_command_line_refuses_before_it_imports_what_takes_seconds():
+    script = (
+        "import sys\nfrom plateaus_utils.book.__main__ import main\n"
+        "code = main(['--profile', 'smoke', '--set', 'layer=99'])\n"
+        "print(code, *sorted({'torch', 'pandas', 'papermill', 'nbformat', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n" and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", book_parameters.chapters())
+def test_parameters_are_those_that_papermill_finds(name):
+    path = PROJECT / "notebooks" / f"{name}.py"
+    found = papermill.inspect_notebook(chapters.source_notebook(path))
+    ours = book_parameters.declared_parameters(path).values()
+    assert {p.name: (p.default, p.help) for p in ours} == {
+        name: (ast.literal_eval(entry["default"]), entry["help"].strip()) for name, entry in found.items()
+    }
+
+
 # Keys
 
 
 def test_unchanged_chapters_are_not_run_again(root, runs):
-    assert chapters.run_chapters("quick", {}, root=root) == []
+    assert run(root) == []
     before = (root / "executed" / "01_one.ipynb").read_bytes()
-    chapters.run_chapters("quick", {}, root=root)
+    run(root)
     assert runs == ["01_one", "claims"]
     assert (root / "executed" / "01_one.ipynb").read_bytes() == before
 
 
 @pytest.mark.parametrize("changed", ["plateaus_utils/module.py", "requirements.txt", "notebooks/01_one.py"])
 def test_changed_code_makes_chapters_stale(root, runs, changed):
-    chapters.run_chapters("quick", {}, root=root)
+    run(root)
     with (root / changed).open("a") as file:
         file.write("\n# changed\n")
-    chapters.run_chapters("quick", {}, root=root)
+    run(root)
     assert runs == ["01_one", "claims"] * 2  # claims reads the results of the other
 
 
 def test_changed_parameters_and_lost_results_make_chapters_stale(root, runs):
-    chapters.run_chapters("quick", {}, root=root)
-    chapters.run_chapters("quick", {"layer": 3}, root=root)
+    run(root)
+    run(root, {"layer": 3})
     assert executed(root).metadata.plateaus.parameters.layer == 3
     (root / "results" / "quick+layer=3").rmdir()
-    chapters.run_chapters("quick", {"layer": 3}, root=root)
+    run(root, {"layer": 3})
     assert runs == ["01_one", "claims"] * 3
 
 
 def test_damaged_notebook_is_stale(root, runs):
-    chapters.run_chapters("quick", {}, root=root)
+    run(root)
     path = root / "executed" / "01_one.ipynb"
     path.write_text(path.read_text()[:200])
-    chapters.run_chapters("quick", {}, root=root)
+    run(root)
     assert runs == ["01_one", "claims", "01_one"]
 
 
 def test_only_leaves_the_others_and_says_what_is_stale(root, runs):
-    assert chapters.run_chapters("quick", {}, only=["claims"], root=root) == ["01_one"]
+    assert run(root, only=["claims"]) == ["01_one"]
     assert runs == ["claims"]
-    assert chapters.run_chapters("quick", {}, root=root) == []
+    assert run(root) == []
     assert runs == ["claims", "01_one", "claims"]
 
 
@@ -266,25 +270,25 @@ def test_figures_must_be_described_and_alone():
 def test_real_run_is_reproducible(root):
     (root / "notebooks" / "01_one.py").write_text(PARAMETERS + FIGURE + READS)
     path = root / "executed" / "01_one.ipynb"
-    chapters.run_chapters("quick", {"layer": 5}, only=["01_one"], root=root)
+    run(root, {"layer": 5}, only=["01_one"])
     first = path.read_bytes()
     nb = executed(root)
     assert nb.cells[-2].metadata.mystnb.image.alt == "empty axes, layer 5"
     assert nb.cells[-1].outputs[0].text == "5 quick results/quick+layer=5\n"
     path.unlink()
-    chapters.run_chapters("quick", {"layer": 5}, only=["01_one"], root=root)
+    run(root, {"layer": 5}, only=["01_one"])
     assert path.read_bytes() == first
     assert json.loads((root / "_build/run/status.json").read_text())["01_one"]["seconds"] > 0
 
 
 def test_failed_chapter_cannot_be_published(root, runs, monkeypatch):
-    chapters.run_chapters("quick", {}, root=root)
+    run(root)
     monkeypatch.undo()
     (root / "_build" / "html").mkdir(parents=True)
     source = root / "notebooks" / "01_one.py"
     source.write_text(PARAMETERS + "# %%\n1 / 0\n")
     with pytest.raises(BookError, match="(?s)01_one: cell 2 raised.*ZeroDivisionError"):
-        chapters.run_chapters("quick", {}, root=root)
+        run(root)
     assert not (root / "executed" / "01_one.ipynb").exists()
     assert not (root / "_build" / "html").exists()
     assert (root / "_build" / "run" / "01_one.out.ipynb").exists()
@@ -294,7 +298,7 @@ def test_a_chapter_that_gives_up_says_its_sentence_only(root):
     source = root / "notebooks" / "01_one.py"
     source.write_text(PARAMETERS + "# %%\nfrom plateaus_utils import errors\nraise errors.ModelError('No model.')\n")
     with pytest.raises(BookError) as caught:
-        chapters.run_chapters("quick", {}, root=root)
+        run(root)
     assert str(caught.value) == "01_one: No model."
 
 
@@ -304,7 +308,7 @@ def test_full_disk_is_one_sentence(root, monkeypatch):
 
     monkeypatch.setattr(chapters, "execute", full)
     with pytest.raises(ResultError, match="No space is left"):
-        chapters.run_chapters("quick", {}, root=root)
+        run(root)
 
 
 # The checks of the site
@@ -368,16 +372,66 @@ def test_second_run_in_one_checkout_is_refused(root, refused):
         pass
 
 
-def test_what_a_killed_run_left_unfinished_is_cleared_away(root):
+def test_what_a_killed_run_left_unfinished_is_cleared_away(root, monkeypatch):
+    monkeypatch.setenv("PLATEAUS_CACHE", str(root / "cache"))
     left, parts = root / "executed" / ".01_one.ipynb.ab12cd34", root / "results" / "quick" / ".parts"
     young = root / "results" / "quick" / ".curves.nc.ab12cd34"
     old = root / "results" / "quick" / ".curves.nc.zz12cd34"
-    for folder in (left, parts, young, old):
+    cached, fetching = root / "cache" / ".tiny.zz12cd34", root / "cache" / ".tiny.ab12cd34"
+    for folder in (left, parts, young, old, cached, fetching):
         folder.mkdir(parents=True)
-    os.utime(old, (0, 0))
+    for folder in (old, cached):
+        os.utime(folder, (0, 0))
     with chapters.only_run(root):
-        assert not left.exists() and not old.exists()
-        assert young.exists() and parts.exists()
+        assert not left.exists() and not old.exists() and not cached.exists()
+        assert young.exists() and parts.exists() and fetching.exists()
+
+
+WAITS = """
+import sys, time
+from pathlib import Path
+from plateaus_utils.book import __main__ as command, site
+def wait(*_):
+    print("waiting", flush=True)
+    time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
+def test_polite_signal_is_answered_by_a_sentence(name):
+    script = WAITS + "command.planned = wait\nsys.exit(command.main([]))"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=-1, stderr=-1, text=True) as driver:
+        assert driver.stdout.readline() == "waiting\n"
+        driver.send_signal(getattr(signal, name))
+        assert driver.communicate()[1] == "Stopped; the same command goes on from here.\n"
+    assert driver.returncode == 130
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_killed_site_build_leaves_no_writer_behind(name, tmp_path):
+    writer = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(120)"
+    script = WAITS + f"site._run([sys.executable, '-c', {writer!r}], Path({str(tmp_path)!r}))"
+    with subprocess.Popen([sys.executable, "-c", script]) as builder:
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        builder.send_signal(getattr(signal, name))
+        builder.wait()
+    wait_until(lambda: not is_running(int((tmp_path / "pid").read_text())))
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    """Whether a process lives; one that ended and was not yet asked for its status (a zombie) does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def with_corpus(root):
@@ -394,8 +448,25 @@ def test_edited_corpus_makes_its_chapters_stale(root, runs, others):
     text = with_corpus(root)
     for content in ("one", "one", "two"):
         text.write_text(content)
-        chapters.run_chapters("quick", {"corpus": str(text) + others}, root=root)
+        run(root, {"corpus": str(text) + others})
     assert runs == ["01_one", "claims"] * 2
+
+
+def test_the_registry_of_statements_belongs_to_every_chapter(root, runs):
+    for content in ("one", "one", "two"):
+        (root / "book").mkdir(exist_ok=True)
+        (root / "book" / "claims.yaml").write_text(content)
+        run(root, {})
+    assert runs == ["01_one", "claims"] * 2
+
+
+def test_claims_of_another_run_make_the_collecting_chapter_stale(root, runs):
+    other = root / "results" / "replicate-untrained" / "claims.json"
+    other.parent.mkdir(parents=True)
+    for content in ("[]", "[]", "[1]"):
+        other.write_text(content)
+        run(root, {})
+    assert runs == ["01_one", "claims", "claims"]
 
 
 def test_edited_file_of_a_folder_makes_its_chapters_stale(root, runs):
@@ -404,14 +475,14 @@ def test_edited_file_of_a_folder_makes_its_chapters_stale(root, runs):
     (folder / "deep").mkdir(parents=True)
     for content in ("one", "one", "two"):
         (folder / "deep" / "weights").write_text(content)
-        chapters.run_chapters("quick", {"corpus": str(folder)}, root=root)
+        run(root, {"corpus": str(folder)})
     assert runs == ["01_one", "claims"] * 2
 
 
 @pytest.mark.parametrize("damage", ["lost", "edited"])
 @pytest.mark.parametrize("what", ["claim", "result"])
 def test_chapter_whose_claim_or_result_is_gone_runs_again(root, runs, monkeypatch, damage, what):
-    run, folder = chapters.execute, root / "results" / "quick"
+    without, folder = chapters.execute, root / "results" / "quick"
 
     def execute(source, parameters, run_dir, cwd):
         (folder / "claims").mkdir(parents=True, exist_ok=True)
@@ -420,16 +491,16 @@ def test_chapter_whose_claim_or_result_is_gone_runs_again(root, runs, monkeypatc
         used = Path(os.environ[chapters.USED])
         used.parent.mkdir(parents=True, exist_ok=True)
         used.write_text("results/quick/curves.nc\n")
-        return run(source, parameters, run_dir, cwd)
+        return without(source, parameters, run_dir, cwd)
 
     monkeypatch.setattr(chapters, "execute", execute)
-    chapters.run_chapters("quick", {}, only=["01_one"], root=root)
+    run(root, only=["01_one"])
     path = folder / ("claims/C1.json" if what == "claim" else "curves.nc")
     if damage == "lost":
         path.unlink()
     else:
         path.write_text('{"verdict": "holds"}')
-    chapters.run_chapters("quick", {}, only=["01_one"], root=root)
+    run(root, only=["01_one"])
     # An edited result has a checksum of its own, which the chapter checks when it reads it.
     assert runs == ["01_one"] * (1 if (what, damage) == ("result", "edited") else 2)
 
@@ -439,56 +510,5 @@ def test_damaged_status_is_written_anew(root, runs, content):
     path = root / "_build" / "run" / "status.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    chapters.run_chapters("quick", {}, root=root)
+    run(root)
     assert list(chapters.status_table(root).index) == ["01_one", "claims"]
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"layer: 010\n", ("layer must be a whole number", "'010'")),
-        (b"layer: 1:30\n", ("layer must be a whole number", "'1:30'")),
-        (b"layer: 0x10\n", ("layer must be a whole number",)),
-        (b"layer: 2024-01-01\n", ("layer must be a whole number",)),
-        (b"layer: 1_0\n", ("layer must be a whole number",)),
-        (b"layer: 2\nlayer: 3\n", ("'layer' is given twice",)),
-        (b"3: 2\n", ("3 is no text",)),
-        (b"null: 2\n", ("None is no text",)),
-        (b"layer: \xff\n", ("is not UTF-8",)),
-        (b"- layer\n", ("must map parameter names",)),
-        (b"layer: [\n", ("not valid YAML",)),
-    ],
-)
-def test_profiles_that_cannot_be_meant_are_refused(root, runs, refused, content, words):
-    (root / "profiles" / "odd.yaml").write_bytes(content)
-    with refused(ParameterError, *words):
-        chapters.run_chapters("odd", {}, root=root)
-    assert not (root / "results").exists() and not (root / "executed").exists()
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"model": "./nowhere"}, ("model names './nowhere'", "does not exist")),
-        ({"corpus": "~/no/such.txt"}, ("corpus names '~/no/such.txt'",)),
-        ({"corpus": "lee+./no.txt"}, ("corpus names './no.txt'",)),
-        ({"saes": ["/no/sae"]}, ("saes names '/no/sae'",)),
-        ({"layer": 4}, ("layer is 4", "layers 0 to 3")),
-        ({"seq_len": 65}, ("seq_len is 65", "at most 64")),
-        ({"layer": 99}, ("layer is 99",)),
-    ],
-)
-def test_what_can_be_told_without_the_model_is_refused_at_once(root, refused, monkeypatch, given, words):
-    monkeypatch.setenv("PLATEAUS_CACHE", str(root / "cache"))
-    (root / "tiny").mkdir()
-    (root / "tiny" / "config.json").write_text('{"n_layer": 4, "n_positions": 64}')
-    defaults = {"model": str(root / "tiny"), "corpus": "lee", "saes": [], "layer": 1, "seq_len": 10}
-    declared = {"01_one": {name: book_parameters.Parameter(name, value, "") for name, value in defaults.items()}}
-    book_parameters.check_inputs({}, declared)
-    with refused(ParameterError, *words):
-        book_parameters.check_inputs(given, declared)
-
-
-def test_pdf_without_a_site_is_refused_in_one_sentence(tmp_path, refused):
-    with refused(BookError, "has no page"):
-        pdf.print_pages(None, tmp_path, ["book/index"], tmp_path / "book.pdf")

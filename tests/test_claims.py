@@ -1,3 +1,4 @@
+import html
 import json
 import math
 import re
@@ -5,6 +6,8 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
 from scipy import stats
 
 from plateaus_utils import claims, controls
@@ -375,3 +378,9 @@ def test_readme_command_writes_checks_and_says_what_is_missing(registry, tmp_pat
     assert verdicts.main([], tmp_path) == 0
     assert (tmp_path / verdicts.PICTURE).read_text().startswith("<svg")
     assert verdicts.main(["--check"], tmp_path) == 0
+
+
+@pytest.mark.parametrize("name", ["jumprelu-32", "a|b", "*a*_b_`c`", "<b>$x$[y](z)", "~/saes/..\\x"])
+def test_names_of_saes_are_shown_as_they_are(name):
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(f"| name |\n| --- |\n| {verdicts.literal(name)} |\n")
+    assert BeautifulSoup(page, "html.parser").td.decode_contents() == html.escape(name, quote=False)

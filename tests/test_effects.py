@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from scipy import special
 
 from plateaus_utils import patching
 from plateaus_utils.effects import EFFECTS, kl_divergence, measure, top_tokens
-from plateaus_utils.errors import ActivationError, ParameterError
 from plateaus_utils.patching import Suffix
 
 HOOK = "blocks.1.hook_resid_pre"
@@ -210,15 +210,13 @@ def test_batches_stay_bounded_however_many_points_there_are(gpt2, load_family, t
                 assert max(rows) > patching.ROWS / 2  # and large enough to be fast
 
 
-def test_unknown_effect_is_refused(suffix, points, refused):
-    with refused(ParameterError, "no effect named KL", "kl_reverse"):
-        measure(suffix, points, names=("kl", "KL"))
-
-
-def test_points_that_are_not_finite_are_refused(suffix, points, refused):
-    points[0, 0, 0] = torch.nan
-    with refused(ActivationError, "NaN or infinite"):
-        measure(suffix, points)
+@pytest.mark.parametrize("p", [[0.0, 1.0, 2.0], [0.0, 1.0, -torch.inf], [0.0, -torch.inf, -torch.inf]])
+@pytest.mark.parametrize("q", [[0.0, 1.0, 2.0], [0.5, 1.0, -torch.inf], [0.0, 3.0, 90.0]])
+def test_divergence_of_distributions_that_rule_tokens_out(p, q):
+    # Of softmax probabilities by SciPy: infinite where q rules out what p does not.
+    expected = special.rel_entr(special.softmax(p), special.softmax(q)).sum()
+    found = kl_divergence(torch.tensor([p]), torch.tensor([q]))
+    assert float(found) == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_top_tokens_are_the_most_probable_in_order(gpt2):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils import estimates, statistics
+from plateaus_utils import contrasts, estimates, statistics
 from plateaus_utils.errors import ParameterError
 
 LABELS = {"unit": "degrees", "limit": 180.0, "description": "threshold angle"}
@@ -69,7 +69,6 @@ def test_censored_sizes_are_beyond_every_number(angles):
     [
         (estimates.difference, statistics.median_difference),
         (estimates.mean_difference, statistics.mean_difference),
-        (estimates.ratio, statistics.paired_ratio),
         (estimates.ratio_of_means, statistics.ratio_of_means),
         (estimates.auroc, statistics.auroc),
         (estimates.ks_distance, statistics.ks_distance),
@@ -103,10 +102,31 @@ def test_a_sample_without_its_unit_is_refused(angles, refused):
 
 def test_comparison_within_prompts_is_not_fooled_by_differences_between_them(angles):
     shift = xr.DataArray(np.random.default_rng(1).normal(0, 200, 40), dims="prompt")
-    pooled, within = (
-        f(angles + shift, "base", "real", "random", n_boot=50) for f in (estimates.auroc, estimates.within_auroc)
-    )
+    pooled = estimates.auroc(angles + shift, "base", "real", "random", n_boot=50)
+    within = estimates.within_auroc(angles + shift, "base", "real", "random")
     assert float(within.value) > 0.95 > 0.7 > float(pooled.value)
+
+
+@pytest.mark.parametrize("contrast", ["difference", "log_ratio", "auroc"])
+def test_members_are_compared_within_documents_one_by_one(contrast, angles):
+    by_level = xr.concat([angles, 2 * angles], xr.Variable("level", [1, 2]))
+    estimator = {"difference": "within_difference", "log_ratio": "within_ratio", "auroc": "within_auroc"}[contrast]
+    found = getattr(estimates, estimator)(by_level, "base", of="real")
+    assert set(found.value.dims) == {"base", "level"} and "real" not in found.base and int(found.n_documents) == 10
+    for base in found.base.values:
+        for i, level in enumerate((1, 2)):
+            sample = getattr(contrasts, contrast)(by_level.isel(level=i, drop=True), "base", "real", base)
+            expected = numbers(estimates.document_mean(sample))
+            expected = np.exp(expected) if contrast == "log_ratio" else expected
+            assert numbers(found.sel(base=base, level=level)) == pytest.approx(expected)
+
+
+def test_corpora_of_one_document_are_left_out(angles):
+    sample = contrasts.difference(angles, "base", "real", "random")
+    names = np.array([f"{'big' if i < 39 else 'small'}/{i}" for i in range(40)])
+    found = estimates.by_corpus(sample.assign_coords(document=("prompt", names)))
+    assert found.corpus.values.tolist() == ["big"] and found.n_documents.values.tolist() == [39]
+    assert float(found.value.sel(corpus="big")) == pytest.approx(float(sample[:39].mean()))
 
 
 def test_other_units_than_prompts_may_be_resampled():
@@ -122,17 +142,57 @@ def test_shares_have_wilsons_interval(angles):
     assert (int(found.n), int(found.n_documents)) == (40, 10)
 
 
-def test_even_and_odd_parts_separate_an_axis_from_its_sign(angles):
-    axis = xr.DataArray(np.stack([np.full((40, 2), 20.0), np.full((40, 2), 50.0)], 1),
-                        dims=("prompt", "kind", "direction"), coords={"kind": ["u", "-u"]})  # fmt: skip
-    assert float(estimates.even(axis, "u", n_boot=20).value) == 35
-    assert float(estimates.odd(axis, "u", n_boot=20).value) == 15
+def test_estimates_of_logarithms_become_those_of_ratios():
+    sample = xr.DataArray(np.log([1.0, 2.0, 4.0]), dims="prompt", coords={"document": ("prompt", ["a", "b", "c"])})
+    logarithm, ratio = (f(estimates.document_mean(sample)) for f in (lambda x: x, estimates.exponential))
+    assert float(ratio.value) == pytest.approx(2) and int(ratio.n) == 3
+    assert numbers(ratio) == pytest.approx(np.exp(numbers(logarithm)))
 
 
 def test_rank_correlation_of_two_labelled_quantities(angles):
     real = angles.sel(base="real", drop=True)
     assert float(estimates.spearman(real, real**3, n_boot=20).value) == pytest.approx(1)
     assert float(estimates.spearman(real, -real, n_boot=20).value) == pytest.approx(-1)
+
+
+def test_quartiles_describe_the_values_that_exist(angles):
+    found = estimates.quartiles(angles)
+    real = angles.values[:, 0]
+    np.testing.assert_allclose(numbers(found.sel(base="real")), np.percentile(real, [50, 25, 75]))
+
+
+def test_rank_correlation_inside_prompts_is_not_fooled_by_differences_between_them(angles):
+    few = angles.isel(base=[0, 1, 2]).rename(base="direction", direction="repeat").isel(repeat=0)
+    shift = xr.DataArray(np.linspace(0, 1000, 40), dims="prompt")
+    found = estimates.within_spearman(few, few - shift, n_boot=20)
+    assert float(found.value) == pytest.approx(1)
+
+
+def test_gain_of_an_auroc_is_the_difference_of_two(angles):
+    noise = angles * 0 + np.random.default_rng(1).normal(size=angles.shape)
+    by_angle, by_noise = (float(estimates.auroc(x, "base", "real", "naive", n_boot=2).value) for x in (angles, noise))
+    found = estimates.auroc_gain(angles, noise, "base", "real", "naive", n_boot=50)
+    assert float(found.value) == pytest.approx(by_angle - by_noise) and float(found.low) > 0
+
+
+def test_estimates_together_keep_order_and_their_own_numbers(angles):
+    few = angles.sel(base=["naive", "real"]).isel(prompt=slice(0, 8))
+    found = estimates.together(
+        {"all": estimates.median(angles, n_boot=20), "few": estimates.median(few, n_boot=20)}, "set"
+    )
+    assert found.value.dims == ("set", "base") and found.base.values.tolist() == ["real", "random", "naive"]
+    assert found.n.values.tolist() == [40, 8] and found.attrs == LABELS
+    xr.testing.assert_equal(found.value.sel(set="all", drop=True), estimates.median(angles, n_boot=20).value)
+    assert np.isnan(found.value.sel(set="few", base="random"))
+
+
+def test_pairs_say_how_often_the_column_exceeds_the_row(angles):
+    found = estimates.pairwise(estimates.auroc, angles, "base", n_boot=20)
+    assert found.value.dims == ("base", "of")
+    expected = float(estimates.auroc(angles, "base", "real", "random", n_boot=20).value)
+    assert float(found.value.sel(base="random", of="real")) == expected > 0.95
+    assert float(found.value.sel(base="real", of="random")) == pytest.approx(1 - expected)
+    assert np.isnan(np.diag(found.value)).all()
 
 
 @pytest.mark.parametrize(

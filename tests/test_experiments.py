@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from plateaus_utils import embedded, models, results
+from plateaus_utils import embedded, models, quantities, results
 from plateaus_utils.activations import collect
 from plateaus_utils.directions import directions
 from plateaus_utils.effects import kl_divergence, measure
@@ -342,18 +342,36 @@ def test_impossible_level_is_censored_everywhere(setting):
 
 
 @pytest.mark.parametrize("mode", ["sphere", "straight"])
-def test_activation_plateaus_pair_bases_both_ways(mode, setting):
-    found = plateaus.activation_plateaus(setting, mode)
-    assert found.pairing.values.tolist() == ["targets", "directions"]
-    assert found.base.values.tolist() == ["real", "random", "naive"]
-    assert (
-        found.kl.sizes["path_size"] == len(measuring.CURVE_SIZES[mode]) and found.threshold.shape == found.kl.shape[:-1]
-    )
-    for name in ("kl", "l2", "threshold"):
-        targets, same_vectors = (found[name].sel(pairing=p) for p in ("targets", "directions"))
-        np.testing.assert_array_equal(targets.sel(base="real"), same_vectors.sel(base="real"))
-        assert (targets.sel(base="random") != same_vectors.sel(base="random")).any()
-    assert float(found.kl.isel(path_size=0).max()) <= 1e-6
+def test_plateaus_have_curves_and_thresholds_at_three_bases_paired_both_ways(mode, setting):
+    drawn = plateaus.plateau_curves(setting, mode)
+    assert drawn.base.values.tolist() == ["real", "random", "naive"]
+    assert drawn.kl.sizes["path_size"] == len(measuring.CURVE_SIZES[mode])
+    assert float(drawn.kl.isel(path_size=0).max()) <= 1e-6
+    targets, same_vectors = (plateaus.plateau_thresholds(setting, mode, p).threshold for p in ("targets", "directions"))
+    assert targets.dims == ("prompt", "base", "direction") and targets.shape == (10, 3, 1)
+    np.testing.assert_array_equal(targets.sel(base="real"), same_vectors.sel(base="real"))
+    assert (targets.sel(base="random") != same_vectors.sel(base="random")).any()
+
+
+def test_norms_of_bases_are_their_lengths_and_naive_ones_have_the_real_one(setting):
+    norms = plateaus.base_norms(setting)
+    np.testing.assert_allclose(norms.sel(base="real"), np.linalg.norm(setting.base_activations, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(norms.sel(base="naive"), norms.sel(base="real"), rtol=1e-5)
+    assert (norms.sel(base="random") != norms.sel(base="real")).all()
+
+
+def test_thresholds_may_have_a_level_for_each_base(setting):
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    at = torch.stack([base_points(setting, base) for base in ("real", "random")], 1)
+    vectors = setting.draws(1).gaussian - at
+    levels = torch.rand(10, 2) + 0.05
+    together = measuring.thresholds_along(suffix, at, vectors, level=levels).size
+    for i, j in ((0, 0), (3, 1), (9, 0)):
+        own = Suffix(setting.model, setting.bases.tokens[i : i + 1], setting.hook_name)
+        alone = measuring.thresholds_along(
+            own, at[i, j][None], vectors[i, j][None, None], level=float(levels[i, j])
+        ).size
+        np.testing.assert_allclose(together[i, j], alone[0, 0], atol=1e-3)
 
 
 def test_final_distances_are_between_prompts_of_different_documents(setting):
@@ -367,20 +385,34 @@ def test_final_distances_are_between_prompts_of_different_documents(setting):
     np.testing.assert_allclose(plateaus.final_distances(setting), expected, rtol=1e-4)
 
 
-def test_plateau_length_is_where_the_distance_reaches_half_of_that_between_prompts(setting):
+def test_plateau_length_is_where_the_distance_reaches_the_published_level(setting):
     found = plateaus.plateau_lengths(setting)
-    level = np.median(plateaus.final_distances(setting)) / 2
-    assert found.threshold.attrs["level"] == pytest.approx(level)
-    np.testing.assert_allclose(found.steps * 0.5, found.threshold)
-    assert float(found.steps.max()) <= 100
-    prompt, direction = np.argwhere(np.isfinite(found.threshold.sel(base="real").values))[0]
-    length = found.threshold.sel(base="real").values[prompt, direction]
-    start = setting.base_activations[prompt : prompt + 1]
-    vector = directions("random", setting.base_activations, setting.draws(2))[prompt, direction]
-    suffix = Suffix(setting.model, setting.bases.tokens[prompt : prompt + 1], setting.hook_name)
-    ends = torch.stack([start[0] + (length + s) * vector / vector.norm() for s in (-0.5, 0.5)])[None]
-    below, above = measure(suffix, ends, names=("l2",))["l2"][0]
-    assert below < level < above
+    movements = plateaus.plateau_movements(setting)
+    starts = setting.base_activations
+    mean = setting.other_activations.double().mean(0).float()
+    np.testing.assert_allclose(movements.length, 0.19 * (starts - mean).norm(dim=-1), rtol=1e-4)
+    vectors = directions("random", starts, setting.draws(1))[:, 0]
+    vectors = vectors / vectors.norm(dim=-1, keepdim=True)
+    suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
+    moved = starts + torch.from_numpy(movements.length.values)[:, None] * vectors
+    np.testing.assert_allclose(movements.l2, measure(suffix, moved[:, None], names=("l2",))["l2"][:, 0], rtol=1e-3)
+    level = found.threshold.attrs["level"]
+    assert level == float(movements.l2.median())
+    # A little before the length the output has moved less than the level, a little after it more.
+    lengths = torch.from_numpy(found.threshold.sel(base="real").values).float()
+    around = torch.stack([starts + (scale * lengths)[:, None] * vectors for scale in (0.9, 1.1)], 1)
+    before, after = measure(suffix, around, names=("l2",))["l2"].T
+    known = lengths.isfinite()
+    assert known.sum() >= 5 and (before[known] < level).all() and (after[known] > level).all()
+
+
+def test_lengths_and_their_curves_agree(setting):
+    lengths = plateaus.plateau_lengths(setting).threshold
+    curve = plateaus.length_curves(setting).l2
+    assert curve.dims == ("prompt", "base", "direction", "path_size") and (curve.isel(path_size=0) < 1e-3).all()
+    crossed = quantities.crossing(curve, lengths.attrs["level"])
+    ratio = float(crossed.median() / lengths.median())
+    assert ratio == pytest.approx(1, abs=0.35)  # other targets of the same Gaussian
 
 
 def test_small_perturbations_grow_with_the_square_in_divergence_and_linearly_in_distance(setting):
@@ -440,7 +472,9 @@ def test_pair_paths_end_at_the_activations_asked_for(setting):
 def test_untrained_network_has_paths_of_its_own(setting):
     fresh = models.untrained(setting.model, 0.02)
     found = plateaus.pair_paths(setting, "test_untrained_pairs", fresh)
-    assert not np.allclose(found.from_start, plateaus.pair_paths(setting, "test_pairs").from_start)
+    again = plateaus.untrained_pairs(setting, "published")  # of this model no other scale is published
+    assert not np.allclose(again.from_start, found.from_start)
+    assert not np.allclose(found.from_start, plateaus.trained_pairs(setting).from_start)
     # At a published scale of initialization a network is close to linear: near 0.8 and 1.
     linear = found.sel(interpolation="linear", read="resid_post")
     widths = width(found.t.values, linear.from_start.values, linear.from_end.values)
@@ -470,7 +504,7 @@ def test_on_the_sphere_a_target_and_its_difference_from_the_base_name_one_meridi
 
 def test_walk_to_a_target_ends_with_the_targets_own_effect(setting):
     found = sensitive.walks_to_targets(setting)
-    assert found.kl.dims == ("prompt", "kind", "path_size") and found.kl.shape == (10, 2, 51)
+    assert found.kl.dims == ("prompt", "kind", "path_size") and found.kl.shape == (10, 2, 26)
     draws = setting.draws(1, "walks")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     for kind, target in (("real-other", draws.real), ("random", draws.gaussian)):
@@ -497,10 +531,32 @@ def test_arrival_angle_is_the_angle_between_base_and_target(setting):
     np.testing.assert_allclose(sensitive.arrival_angles(setting), torch.rad2deg(cosine.acos()), atol=0.05)
 
 
-def test_pairs_of_the_same_last_token_say_which_prompts_have_one(setting):
-    found, have = sensitive.same_token_pairs(setting)
-    assert have.tolist() == [bool(ends) for ends in ends_in_the_same_token(setting)]
+def test_pairs_of_the_same_last_token_are_known_of_the_prompts_that_have_one(setting):
+    found = sensitive.same_token_pairs(setting)
+    have = [bool(ends) for ends in ends_in_the_same_token(setting)]
     assert found.from_start.shape == (10, 1, 2, 50)
+    assert found.from_start.notnull().all(["interpolation", "read", "t"]).values.tolist() == have
+
+
+def test_pairs_of_another_last_token_end_in_one_of_another_document(setting, elsewhere):
+    found = sensitive.other_token_pairs(elsewhere)
+    ends = json.loads(found.attrs["settings"])["ends"]
+    for i, end in enumerate(ends):
+        assert setting.others.tokens[end, -1] != setting.bases.tokens[i, -1]
+        assert setting.others.documents[end] != setting.documents[i]
+
+
+def test_cosines_with_the_mean_are_those_of_the_tangents_of_sphere_paths(setting):
+    found, draws = sensitive.cosines_with_mean(setting), setting.draws(8)
+    assert found.dims == ("prompt", "kind", "direction") and found.kind.values.tolist() == ["random", "real-other"]
+    base, mean = setting.base_activations.double(), setting.gaussian.mean.double()
+    tangents = {}
+    for name, target in (("mean", mean.expand(10, 8, -1)), ("random", draws.gaussian), ("real-other", draws.real)):
+        ends = base[:, None].expand(-1, 8, -1)
+        tangents[name] = sphere(ends, target.double() - ends, torch.tensor([90.0]).double())[:, :, 0]
+    for kind in ("random", "real-other"):
+        expected = torch.cosine_similarity(tangents[kind], tangents["mean"], dim=-1)
+        np.testing.assert_allclose(found.sel(kind=kind), expected, atol=1e-4)
 
 
 # Local optima ---------------------------------------------------------------------------------------------------------
@@ -678,6 +734,10 @@ def test_bad_changes_of_a_setting_are_refused(setting, refused, change, words):
 
 def test_provenance_names_the_device_that_the_model_is_on(setting):
     assert setting.provenance["device"] == str(next(setting.model.core.parameters()).device) == "cpu"
+
+
+def test_documents_available_are_those_of_bases_and_others_together(setting):
+    assert setting.n_documents_available == len({*setting.bases.documents, *setting.others.documents})
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, True])

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from plateaus_utils.errors import ResultError
-from plateaus_utils.files import PROJECT, replacing
+from plateaus_utils.files import PROJECT, file_name, replacing
 
 
 def test_project_is_the_checkout():
@@ -43,6 +43,18 @@ def test_folder_appears_whole_and_an_existing_one_is_kept(tmp_path):
             (temporary / "a.txt").write_text(content)
     assert (target / "a.txt").read_text() == "first"
     assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("text", ["../../etc/passwd", "/root/x", "a/b", "release:id", "", "x" * 300, "a|b*c", ".."])
+def test_any_text_is_the_name_of_one_file_of_this_folder(tmp_path, text):
+    path = tmp_path / f"latents_{file_name(text)}.nc"
+    assert path.resolve().parent == tmp_path and len(path.name) < 120
+    path.touch()
+
+
+def test_file_names_tell_texts_apart_and_leave_plain_ones_alone():
+    assert file_name("jumprelu-32_sphere") == "jumprelu-32_sphere"
+    assert len({file_name(text) for text in ("a/b", "a_b", "a:b", "x" * 200, "x" * 201)}) == 5
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 
 from plateaus_utils import embedded
 from plateaus_utils.book import widgets
-from plateaus_utils.book.parameters import load_profile, source_notebook
+from plateaus_utils.book.chapters import source_notebook
+from plateaus_utils.book.parameters import load_profile
 from plateaus_utils.experiments import latents, prepare
 from plateaus_utils.files import PROJECT
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils import experiments, findings
+from plateaus_utils import experiments
 from plateaus_utils.experiments import explanations, explorer, latents, optima, plateaus, sensitive
 
 WITHOUT_LABELS = {
@@ -31,19 +31,25 @@ def folder(setting, tmp_path_factory):
     setting = setting.replace(seed=3)  # so that its activations are stored there as well
     (sae,) = latents.dictionaries(setting)
     plateaus.activation_plane(setting)
-    findings.trained_and_untrained_pairs(setting, 0)
+    plateaus.trained_pairs(setting)
+    plateaus.untrained_pairs(setting, "published")
+    plateaus.plateau_edges(setting)
+    plateaus.length_curves(setting)
     plateaus.plateau_lengths(setting)
     plateaus.small_perturbations(setting)
     for mode in ("sphere", "straight"):
-        plateaus.activation_plateaus(setting, mode)
+        plateaus.plateau_curves(setting, mode)
+        plateaus.plateau_thresholds(setting, mode)
         sensitive.direction_curves(setting, mode)
         sensitive.direction_thresholds(setting, mode)
         latents.latent_thresholds(setting, sae, mode)
-        latents.spread_thresholds(setting, sae, mode)
         latents.base_thresholds(setting, sae, mode)
     sensitive.many_directions(setting)
     sensitive.walks_to_targets(setting)
+    sensitive.isotropic_distances(setting)
+    sensitive.mixture_steps(setting)
     sensitive.same_token_pairs(setting)
+    sensitive.other_token_pairs(setting)
     optima.triangle_sections(setting, "triangles", setting.n_prompts)
     optima.lines_past_corners(setting)
     experiments.threshold_sizes(setting.replace(prepend_bos=True), "plateau_thresholds_bos", bases=("real", "random"))
@@ -56,12 +62,16 @@ def folder(setting, tmp_path_factory):
     explanations.base_controls(setting)
     latents.active_thresholds(setting, [sae])
     latents.latent_effects(setting, [sae])
-    latents.base_thresholds(setting, sae, "absolute")
+    latents.spread_thresholds(setting, sae)
+    latents.spread_curves(setting, sae)
+    latents.codes_switched_on(setting, sae)
+    latents.alignments(setting, sae, 2)
     latents.walks_to_built(setting, sae)
     latents.mixed_moves(setting, sae)
     latents.part_thresholds(setting, sae)
-    for all_positions in (True, False):
-        latents.error_effects(setting, sae, all_positions)
+    for places in ("all", "last"):
+        latents.error_effects(setting, sae, places)
+        latents.errors_by_sae(setting, [sae], places)
     latents.ablation_effects(setting, sae)
     latents.single_latents(setting, sae)
     latents.relative_curves(*latents.untrained_control(setting), "untrained")

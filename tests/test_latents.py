@@ -8,8 +8,9 @@ from plateaus_utils.effects import measure
 from plateaus_utils.errors import SAEError
 from plateaus_utils.experiments import latents, measuring
 from plateaus_utils.experiments.explorer import KINDS, walks
+from plateaus_utils.experiments.latents import choosing, replacements, searching, targets
 from plateaus_utils.patching import Suffix
-from plateaus_utils.saes import SEED, Dictionary
+from plateaus_utils.saes import BANDS, SEED, Dictionary
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +52,37 @@ def test_latent_vectors_are_rows_of_latents_of_their_kind(setting, dictionary):
 
 
 def test_few_active_latents_are_repeated_and_none_are_refused(dictionary, refused):
-    codes, rng = torch.zeros(2, 6), torch.Generator().manual_seed(0)
+    codes, rng = torch.zeros(2, len(dictionary.frequency)), torch.Generator().manual_seed(0)
     codes[0, [1, 4]] = 1.0
     codes[1, 3] = 1.0
-    chosen = latents._pick_active(dictionary, codes, 4, rng).tolist()
+    chosen = choosing.pick_active(dictionary, codes, 4, rng).tolist()
     assert set(chosen[0][:2]) == {1, 4} and chosen[0][2:] == chosen[0][:2] and chosen[1] == [3] * 4
     with refused(SAEError, "no active latent"):
-        latents._pick_active(dictionary, torch.zeros(2, 6), 4, rng)
+        choosing.pick_active(dictionary, torch.zeros_like(codes), 4, rng)
+
+
+def test_a_prompts_active_latents_are_of_different_bands_where_it_has_them(setting, dictionary):
+    chosen, bands = latents.active_latents(setting, dictionary), latents.active_bands(setting, dictionary)
+    for prompt, codes in enumerate(dictionary.encode(setting.base_activations)):
+        frequency = dictionary.frequency[chosen[prompt]].numpy()
+        limits = np.array(list(BANDS.values()))
+        assert bands.values[prompt].tolist() == [list(BANDS)[i] for i in np.searchsorted(limits, frequency)]
+        known = {int(np.searchsorted(limits, float(f))) for f in dictionary.frequency[codes > 0]}
+        assert len(set(bands.values[prompt])) == min(2, len(known)) and (codes[chosen[prompt]] > 0).all()
+
+
+def test_shown_prompts_take_the_same_active_latents(setting, dictionary):
+    whole, shown = (latents.active_latents(s, dictionary) for s in (setting, setting.first(4)))
+    assert torch.equal(whole[:4], shown)
 
 
 def test_threshold_sizes_are_those_of_the_search_alone(setting, dictionary, suffix):
     found = latents.latent_thresholds(setting, dictionary, "sphere")
-    vectors = latents.latent_vectors(setting, dictionary)
-    for kind, sign in (("active", 1), ("-inactive", -1)):
-        alone = measuring.thresholds_along(suffix, setting.base_activations, sign * vectors[kind.removeprefix("-")])
+    vectors, draws = latents.latent_vectors(setting, dictionary), setting.draws(2)
+    expected = {"active": vectors["active"], "-active": -vectors["active"], "inactive": vectors["inactive"],
+                "random deviation": draws.gaussian - draws.mean}  # fmt: skip
+    for kind, along in expected.items():
+        alone = measuring.thresholds_along(suffix, setting.base_activations, along)
         np.testing.assert_allclose(found.sel(kind=kind), alone.size, atol=1e-3)
 
 
@@ -85,7 +103,7 @@ def test_sums_contain_one_another_and_their_limits_are_the_mean_and_all(setting,
 
 def test_empty_sums_count_as_censored(setting, dictionary):
     zero = {"nothing": torch.zeros(setting.n_prompts, 1, setting.model.d_model)}
-    assert latents._thresholds(setting, dictionary, "test_empty", zero).isnull().all()
+    assert searching.sizes_along(setting, dictionary, "test_empty", zero).isnull().all()
 
 
 def test_bases_made_by_the_sae(setting, dictionary):
@@ -96,10 +114,12 @@ def test_bases_made_by_the_sae(setting, dictionary):
     for kind in ("without 2 latents", "with 2 more", "with 8 more"):
         assert (points[kind] - base).norm(dim=-1).min() > 0
     assert ((points["without 2 latents"] - base).norm(dim=-1) <= 2 * changed.norm(dim=-1) + 1e-3).all()
-    for mode in ("sphere", "absolute"):
-        found = latents.base_thresholds(setting, dictionary, mode)
-        assert found.shape[0] == setting.n_prompts and found.shape[2] == 2
-    assert list(found.kind.values) == ["real", "built, structured", "built, random latents", "random"]
+    lengths = [(points[kind] - base).norm(dim=-1) for kind in ("with 8 more", "moved as far")]
+    torch.testing.assert_close(*lengths, atol=1e-4, rtol=1e-4)
+    away = torch.nn.functional.normalize(points["moved as far"] - base, dim=-1)
+    deviation = setting.draws(1, "donors").gaussian[:, 0] - setting.gaussian.mean.float()
+    torch.testing.assert_close((away * deviation).sum(-1), deviation.norm(dim=-1), atol=1e-4, rtol=1e-3)
+    assert list(latents.base_thresholds(setting, dictionary, "sphere").kind.values) == list(points)
 
 
 def test_parts_of_a_real_other_direction_add_up(setting, dictionary):
@@ -117,44 +137,47 @@ def test_parts_of_a_real_other_direction_add_up(setting, dictionary):
 
 def test_moves_have_their_length_and_the_unmoved_target_is_the_whole(setting, dictionary):
     found = latents.mixed_moves(setting, dictionary)
-    draws = setting.draws(2 * latents.N_MOVES, "moves")
+    draws = setting.draws(targets.N_MOVES, "moves")
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     alone = measuring.thresholds_along(
         suffix, setting.base_activations, draws.real[:, :1] - setting.base_activations[:, None]
     )
     np.testing.assert_allclose(found.whole, alone.size[:, 0], atol=1e-3)
-    assert found.moved.shape == (setting.n_prompts, 2, 2 * latents.N_MOVES)
+    assert found.moved.shape == (setting.n_prompts, 2, 2 * targets.N_MOVES)
 
 
-def test_alignment_with_a_dictionary_of_everything_is_whole(setting, dictionary):
-    cosines = latents.alignment(setting, dictionary, "random", 2)
+def test_alignments_are_cosines_with_the_nearest_latent_and_shares_in_the_span_of_active_ones(setting, dictionary):
+    found = latents.alignments(setting, dictionary, 2)
     units = torch.nn.functional.normalize(setting.draws(2).gaussian - setting.base_activations[:, None], dim=-1)
     expected = (units @ dictionary.rows[dictionary.alive].T).abs().amax(-1)
-    torch.testing.assert_close(cosines, expected)
-    shares = latents.alignment_with_active(setting, dictionary, "random", setting.draws(2))
-    assert ((shares > 0) & (shares < 1)).all()
+    np.testing.assert_allclose(found.nearest.sel(kind="random"), expected, rtol=1e-5)
+    for prompt in range(3):
+        span = dictionary.rows[dictionary.encode(setting.base_activations)[prompt] > 0].double().numpy().T
+        unit = units[prompt].double().numpy().T
+        inside = span @ np.linalg.lstsq(span, unit, rcond=None)[0]
+        np.testing.assert_allclose(found.in_active.sel(kind="random")[prompt], (inside**2).sum(0), rtol=1e-3)
 
 
-@pytest.mark.parametrize("all_positions", [False, True])
-def test_other_steps_are_as_long_as_the_error(setting, dictionary, all_positions, monkeypatch):
+@pytest.mark.parametrize("places", ["last", "all"])
+def test_other_steps_are_as_long_as_the_error(setting, dictionary, places, monkeypatch):
     seen = []
 
     def spy(suffix, points, names):
         seen.append((suffix.base, points))
         return measure(suffix, points, names=names)
 
-    monkeypatch.setattr(latents, "measure", spy)
-    kl = latents.error_effects(setting.first(6), dictionary, all_positions)
+    monkeypatch.setattr(replacements, "measure", spy)
+    kl = latents.error_effects(setting.first(6), dictionary, places, "test_errors")
     base, points = seen[0]
     steps = points - base[:, None]
     lengths = steps.norm(dim=-1)
     torch.testing.assert_close(lengths, lengths[:, :1].expand_as(lengths), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(steps[:, 0], dictionary.error(base), atol=1e-4, rtol=1e-3)
-    assert kl.shape == (6, 4) and (kl > 0).all() and points.dim() == (4 if all_positions else 3)
+    assert kl.shape == (6, 4) and (kl > 0).all() and points.dim() == (4 if places == "all" else 3)
 
 
 def test_ablation_takes_just_one_latents_part_away(setting, dictionary, suffix):
-    kl = latents.ablation_effects(setting, dictionary, 2)
+    kl = latents.ablation_effects(setting, dictionary)
     codes = dictionary.encode(setting.base_activations)
     every = setting.base_activations[:, None] - codes[..., None] * dictionary.sae.W_dec
     expected = measure(suffix, every)["kl"]
@@ -178,10 +201,13 @@ def test_single_latents_know_their_tokens(setting, dictionary):
 
 
 def test_encoder_counts_codes_of_each_sort(setting, dictionary):
-    counts = latents.codes_switched_on(setting, dictionary, 30)
-    assert set(counts) == {"isotropic", "random", "real"} and all(len(v) == 30 for v in counts.values())
-    expected = (dictionary.encode(setting.other_activations[:30]) > 0).sum(-1)
-    np.testing.assert_array_equal(counts["real"], expected)
+    counts = latents.codes_switched_on(setting, dictionary)
+    assert list(counts.kind.values) == ["isotropic", "random", "real"]
+    expected = (dictionary.encode(setting.base_activations) > 0).sum(-1)
+    np.testing.assert_array_equal(counts.sel(kind="real"), expected)
+    isotropic = setting.draws(1).naive[:, 0]
+    torch.testing.assert_close(isotropic.norm(dim=-1), setting.base_activations.norm(dim=-1))
+    np.testing.assert_array_equal(counts.sel(kind="isotropic"), (dictionary.encode(isotropic) > 0).sum(-1))
 
 
 def test_untrained_control_uses_the_untrained_networks_own_activations(setting):

@@ -6,6 +6,7 @@ import transformers
 from conftest import GATED, SHAPE
 
 from plateaus_utils import embedded, models, patching
+from plateaus_utils.activations import collect
 from plateaus_utils.effects import kl_divergence
 from plateaus_utils.errors import ActivationError, ModelError
 from plateaus_utils.models import load_model
@@ -275,37 +276,10 @@ def test_backward_gradient_of_a_divergence_is_the_finite_difference(gpt2, llama,
 # What is refused ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_point_that_is_not_finite_is_refused(gpt2, tokens, refused, bad):
-    suffix = Suffix(gpt2, tokens, MIDDLE)
-    points = points_around(suffix, 2)
-    points[1, 1, 7] = bad
-    with refused(ActivationError, "NaN or infinite"):
-        suffix(points)
-
-
-@pytest.mark.parametrize("shape", [(3, 2, 31), (2, 2, 32), (3, 2, 1, 32)])
-def test_points_of_another_shape_are_refused(gpt2, tokens, refused, shape):
-    with refused(ActivationError, str(shape), "(3, 2, 32) was expected"):
-        Suffix(gpt2, tokens, MIDDLE)(torch.zeros(shape))
-
-
-@pytest.mark.parametrize("positions", [(12,), (-13,), (3, 3), (-1, 11), ()])
-def test_places_outside_the_sequence_or_named_twice_are_refused(gpt2, tokens, refused, positions):
-    with refused(ActivationError, "not distinct places in a sequence of 12"):
-        Suffix(gpt2, tokens, MIDDLE, positions)
-
-
-@pytest.mark.parametrize("hook_name", ["blocks.4.hook_resid_pre", "blocks.1.hook_resid_mid", "ln_final.hook_scale"])
-def test_hook_that_does_not_exist_is_refused(gpt2, tokens, refused, hook_name):
-    with refused(ModelError, hook_name):
-        Suffix(gpt2, tokens, hook_name)
-
-
 def test_network_that_is_not_the_bridges_is_refused_before_it_is_used(family_folder, tokens, refused):
     model = load_model(family_folder("gpt2"), device="cpu")
     model.core.transformer.h[3].mlp.c_proj.weight.mul_(1.05)
-    with refused(ModelError, "cannot continue", MIDDLE):
+    with refused(ModelError, "TransformerLens' bridge of", "differs"):
         Suffix(model, tokens, MIDDLE)
 
 
@@ -378,6 +352,22 @@ FURTHER = {
     "olmo2": transformers.Olmo2Config(**GATED),
     "gemma": transformers.GemmaConfig(**GATED, head_dim=8),
     "granite": transformers.GraniteConfig(**GATED),
+    "bloom": transformers.BloomConfig(**OLD, hidden_size=32, n_layer=4, n_head=4),
+    "nemotron": transformers.NemotronConfig(**GATED),
+    "xglm": transformers.XGLMConfig(
+        vocab_size=257,
+        d_model=32,
+        ffn_dim=64,
+        num_layers=4,
+        attention_heads=4,
+        max_position_embeddings=128,
+        init_std=0.2,
+    ),
+    "codegen": transformers.CodeGenConfig(**OLD, n_positions=128, n_embd=32, n_layer=4, n_head=4, rotary_dim=4),
+    "gpt-bigcode": transformers.GPTBigCodeConfig(**OLD, n_positions=128, n_embd=32, n_layer=4, n_head=4),
+    "olmoe": transformers.OlmoeConfig(**GATED, num_experts=4, num_experts_per_tok=2),
+    "glm4": transformers.Glm4Config(**GATED, head_dim=8, pad_token_id=0),
+    "exaone4": transformers.Exaone4Config(**GATED, sliding_window=6, sliding_window_pattern=2),
     "smollm3": transformers.SmolLM3Config(**GATED, pad_token_id=0),
 }
 
@@ -401,6 +391,29 @@ def test_engine_continues_further_architectures_as_transformers_does(name, tmp_p
         plain = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()(tokens).logits[:, -1]
         ours = suffix(suffix.base.unsqueeze(1)).logits[:, 0]
     torch.testing.assert_close(ours.log_softmax(-1), plain.log_softmax(-1), rtol=0, atol=5e-5)
+    # Where the library collects activations they are the engine's, also where the bridge keeps some of their mean.
+    torch.testing.assert_close(collect(model, tokens, model.default_hook), suffix.base, rtol=0, atol=5e-5)
+
+
+UNFIT = {
+    "cohere": (transformers.CohereConfig(**GATED), "TransformerLens' bridge of"),
+    "hunyuan": (transformers.HunYuanDenseV1Config(**GATED, head_dim=8), "TransformerLens' bridge of"),
+    "gpt-oss": (transformers.GptOssConfig(**GATED, head_dim=8, num_local_experts=4), "The engine cannot continue"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_architectures_that_cannot_be_continued_are_refused_with_the_reason(name, tmp_path, tokens, refused):
+    config, reason = UNFIT[name]
+    model = models.load_model(tiny_folder(config, tmp_path), device="cpu")
+    with refused(ModelError, reason, type(model.core).__name__, "at 12 tokens"):
+        Suffix(model, tokens, model.default_hook)
+
+
+def test_architecture_without_a_final_norm_is_refused_when_it_is_loaded(tmp_path, refused):
+    config = transformers.OpenAIGPTConfig(**OLD, n_positions=128, n_embd=32, n_layer=4, n_head=4)
+    with refused(ModelError, "has no ln_final"):
+        models.load_model(tiny_folder(config, tmp_path), device="cpu")
 
 
 def test_attention_in_chunks_is_refused_at_the_length_where_it_differs(tmp_path, refused):

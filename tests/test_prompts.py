@@ -228,65 +228,10 @@ def test_files_of_an_nltk_corpus_are_documents(tmp_path, monkeypatch, tokenizer)
 # Bad input ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("a.txt", b"  \n\n ", "empty"),
-        ("a.jsonl", b"", "empty"),
-        ("a.txt", b"\x00\x01\x02 text", "binary"),
-        ("a.txt", b"\xff\xfe\x00", "not UTF-8 text (byte 0)"),
-        ("a.txt", b"one short document", "gives 0 sequences of 30 tokens"),
-        ("a.jsonl", b'{"text": "cut of', "cannot be read as .jsonl"),
-        ("a.jsonl", b'{"body": "x"}\n', "no 'text' and no 'input_ids' column, only body"),
-        ("a.jsonl", b'{"text": 5}\n', "holds int values"),
-        ("a.jsonl", b'{"text": null}\n{"text": "few"}\n', "gives 0 sequences"),
-        ("a.jsonl", b'{"input_ids": [1, 2, 50000]}\n', "holds the id 50000"),
-        ("a.jsonl", b'{"input_ids": [1, -2]}\n', "whole numbers from 0 up"),
-        ("a.jsonl", b'{"input_ids": [1, null]}\n', "whole numbers from 0 up"),
-        ("a.jsonl", b'{"input_ids": null}\n{"input_ids": [1]}\n', "whole numbers from 0 up"),
-        ("a.jsonl", b'{"input_ids": [[1, 2]]}\n', "whole numbers from 0 up"),
-        ("a.jsonl", b'{"input_ids": "text"}\n', "whole numbers from 0 up"),
-        ("a.jsonl", b'{"input_ids": 7}\n', "whole numbers from 0 up"),
-        ("a.jsonl", b'{"input_ids": [1.5, 2.0]}\n', "whole numbers from 0 up"),
-        ("a.jsonl", b'{"input_ids": [true, false]}\n', "whole numbers from 0 up"),
-        ("a.txt", b"a single document, long enough for some sequences of " * 9, "holds 1 document"),
-        ("a.JSONL", b'{"text": 5}\n', "holds int values"),
-        ("a.tsv", b"a\tb\n", "(.tsv) that is not read as prose"),
-        ("a.csv", b"a,b\n", "(.csv)"),
-        ("a.HTML", b"<html>", "(.html)"),
-        ("a.pdf", b"%PDF", "(.pdf)"),
-        ("a.parquet", b"", "cannot be read as .parquet"),
-        ("a.parquet", b"PAR1 but cut off", "cannot be read as .parquet"),
-    ],
-)
-def test_unusable_file_is_refused_in_one_sentence(tmp_path, tokenizer, refused, name, content, words):
-    (tmp_path / name).write_bytes(content)
-    with refused(CorpusError, words):
-        load_prompts(str(tmp_path / name), tokenizer, 1, 1, seq_len=30)
-
-
 def test_empty_saved_folder_is_refused(tmp_path, tokenizer, refused):
     datasets.Dataset.from_dict({"text": []}).save_to_disk(tmp_path / "none")
     with refused(CorpusError):
         load_prompts(str(tmp_path / "none"), tokenizer, 1, 1)
-
-
-def test_folder_that_is_no_dataset_is_refused(tmp_path, tokenizer, refused):
-    with refused(CorpusError, "no packaged corpus (wikipedia, lee)"):
-        load_prompts(str(tmp_path), tokenizer, 1, 1)
-
-
-@pytest.mark.parametrize("corpus", ["unheard-of", "no-one/unheard-of", "/no/such/file.txt"])
-def test_unknown_or_unreachable_corpus_is_refused(corpus, tokenizer, refused):
-    with refused(CorpusError, f"'{corpus}'", "HF_HOME, HF_HUB_OFFLINE and HF_TOKEN"):
-        load_prompts(corpus, tokenizer, 1, 1)
-
-
-@pytest.mark.parametrize("name", ["webtext", "no_such_corpus"])
-def test_nltk_corpus_that_is_not_installed_is_refused(name, monkeypatch, refused):
-    monkeypatch.setattr(nltk.data, "path", [])
-    with refused(CorpusError, f"'nltk/{name}'", "NLTK_DATA", "nltk.downloader"):
-        prompts.open_corpus(f"nltk/{name}")
 
 
 def test_corpus_without_a_long_enough_document_gives_no_contexts(tmp_path, tokenizer, refused):
@@ -295,24 +240,12 @@ def test_corpus_without_a_long_enough_document_gives_no_contexts(tmp_path, token
         prompts.contexts(str(tmp_path / "a.txt"), tokenizer, 30)
 
 
-@pytest.mark.parametrize(("n_bases", "n_others"), [(50_000, 1), (1, 100_000)])
-def test_more_prompts_than_the_corpus_has_are_refused(tokenizer, refused, n_bases, n_others):
-    with refused(CorpusError, "'lee'", f"{n_bases} bases and {n_others} others were asked for"):
-        load_prompts("lee", tokenizer, n_bases, n_others)
-
-
 @pytest.mark.parametrize(("corpus", "words"), [
     ("lee+unheard-of", "The corpus 'unheard-of'"), ("lee+", "The corpus ''"), ("lee+lee", "two members of one name"),
 ])  # fmt: skip
 def test_unknown_member_of_a_joined_corpus_is_refused_by_name(corpus, words, tokenizer, refused):
     with refused(CorpusError, words):
         load_prompts(corpus, tokenizer, 1, 1)
-
-
-@pytest.mark.parametrize("seq_len", [-1, 0, 1])
-def test_sequence_too_short_for_a_context_is_refused(tokenizer, refused, seq_len):
-    with refused(CorpusError, f"seq_len is {seq_len}"):
-        load_prompts("lee", tokenizer, 1, 1, seq_len=seq_len)
 
 
 def test_sequence_longer_than_the_context_is_refused_and_one_as_long_is_not(tokenizer, refused):

@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -183,16 +184,19 @@ def test_code_hash_follows_the_imports_of_the_module_that_computes(tmp_path, mon
 
 
 def test_code_hash_of_an_experiment_covers_the_engine_and_no_figure():
-    needed = {path.name for path in results._needed(results.PACKAGE / "experiments" / "plateaus.py")}
+    found = results._needed(results.PACKAGE / "experiments" / "plateaus.py")
+    needed = {path.name for path in found}
     assert {"patching.py", "effects.py", "sensitivity.py", "prompts.py", "setting.py", "measuring.py"} <= needed
-    assert not {"plotting.py", "claims.py", "tables.py", "chapters.py"} & needed
+    assert not {"claims.py", "tables.py", "chapters.py"} & needed
+    assert not {"plotting", "findings", "book"} & {path.parent.name for path in found}
 
 
-@pytest.mark.parametrize("folder", ["", "  ", "file"])
-def test_results_folder_that_is_none_is_refused(folder, tmp_path, refused):
-    (tmp_path / "file").write_text("")
-    with refused(ResultError, "results_dir"):
-        results_folder(str(tmp_path / "file") if folder == "file" else folder)
+def test_results_stay_in_their_folder_whatever_an_sae_is_called(tmp_path):
+    settings = {"model": "x"}
+    for name in ("latents_../../out", "latents_/tmp/out", "latents_a/b"):
+        resumed(tmp_path / "deep" / "results", name, settings, N_PROMPTS, STEP, Computation().compute)
+    found = names_in(tmp_path)
+    assert len(found) == 3 and all(re.fullmatch(r"deep/results/latents_[^/]+\.nc", name) for name in found)
 
 
 def test_results_folder_may_start_with_a_tilde():
@@ -264,17 +268,6 @@ def test_foreign_netcdf_file_is_refused_and_replaced(tmp_path, dataset, refused,
     Computation()(tmp_path)
     assert "not written by this package" in capsys.readouterr().err
     assert load(tmp_path / "curves.nc").kl.shape == (10, 5)
-
-
-def test_file_that_is_no_netcdf_is_refused(tmp_path, refused):
-    (tmp_path / "a.nc").write_text("threshold,kl\n1,2\n")
-    with refused(ResultError, "a.nc is damaged or no netCDF file"):
-        load(tmp_path / "a.nc")
-
-
-def test_missing_file_is_named(tmp_path, refused):
-    with refused(ResultError, "no result file a.nc"):
-        load(tmp_path / "a.nc")
 
 
 # A full disk ----------------------------------------------------------------------------------------------------------

@@ -77,6 +77,27 @@ def test_picks_are_different_allowed_and_missing_where_there_are_too_few():
     assert set(both.flatten().tolist()) == {0, 1, 2}
 
 
+def test_bands_hold_their_limits_and_share_l0():
+    frequency = torch.tensor([0.0, 0.001, 0.01, 0.0101, 0.1, 0.2, 1.0])
+    found = Dictionary("by hand", None, 0.9, float(frequency.sum()), frequency, "")
+    assert found.band.tolist() == [-1, 0, 0, 1, 1, 2, 2]
+    assert found.share_of_l0 == pytest.approx(
+        {"rare": 0.011 / 1.3211, "middle": 0.1101 / 1.3211, "dense": 1.2 / 1.3211}, rel=1e-4
+    )
+
+
+def test_picks_by_band_are_of_as_many_bands_as_there_are():
+    allowed = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [1, 0, 0, 0, 0, 0]]).bool()
+    band = torch.tensor([0, 1, 2, 2, 2, 2])
+    firsts = set()
+    for seed in range(60):
+        chosen = saes.pick_by_band(allowed, band, 3, torch.Generator().manual_seed(seed)).tolist()
+        assert band[chosen[0]].sort().values.tolist() == [0, 1, 2]
+        assert set(chosen[1]) == {2, 3, 4} and chosen[2] == [0, -1, -1]
+        firsts.add(chosen[0][0])
+    assert firsts == {0, 1, 2, 3, 4, 5}  # no band comes first always, and within one every latent may
+
+
 def test_removing_and_adding_latents_changes_just_those_and_inverts():
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(5, 16, generator=rng)
@@ -211,9 +232,3 @@ def test_damaged_folder_is_refused(fitting, gpt2, refused, damage, tmp_path):
         weights.write_bytes(weights.read_bytes()[:500] if damage == "cut" else b"")
     with refused(SAEError, "cannot be read"):
         load_dictionary(str(tmp_path / "release"), gpt2, HOOK, x)
-
-
-@pytest.mark.parametrize("name", ["unheard-of", "gpt2-small-res-jb:no-such-id", "no-such-release:id"])
-def test_unknown_or_unreachable_release_is_refused(gpt2, refused, name):
-    with refused(SAEError, f"'{name}' cannot be read", "RELEASE:SAE_ID"):
-        load_dictionary(name, gpt2, HOOK, torch.randn(10, 32))

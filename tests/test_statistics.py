@@ -12,11 +12,9 @@ from plateaus_utils.statistics import (
     held_out_scores,
     ks_distance,
     median_difference,
-    paired_ratio,
     proportion,
     ratio_of_means,
     spearman,
-    within_prompt_auroc,
 )
 
 NAN, INF = np.nan, np.inf
@@ -179,23 +177,6 @@ def test_auroc_of_known_samples():
     assert auroc(np.array([1.0]), np.array([0.0, 2, 2, 2])) == 0.25
 
 
-def test_auroc_inside_prompts_counts_only_pairs_of_one_prompt(censored_pair):
-    first, second = censored_pair
-    by_prompt = [auroc(a, b) for a, b in zip(first, second, strict=True)]
-    assert within_prompt_auroc(first, second) == pytest.approx(np.mean(by_prompt))
-    shift = 100 * np.arange(30)[:, None]  # differences between prompts cancel
-    assert within_prompt_auroc(first + shift, second + shift) == pytest.approx(np.mean(by_prompt))
-
-
-def test_paired_ratio_by_a_loop(censored_pair):
-    first, second = (x + 1 for x in censored_pair)
-    ratios = []
-    for a, b in zip(first, second, strict=True):
-        a, b = np.median([number(x) for x in a]), np.median([number(x) for x in b])
-        ratios.append(1.0 if a == b == INF else a / b)
-    assert paired_ratio(first, second) == pytest.approx(np.median(ratios))
-
-
 def test_ratio_of_means_is_one():
     assert ratio_of_means(np.array([1.0, 3.0]), np.array([4.0, 4.0])) == 0.5
 
@@ -248,19 +229,6 @@ def test_held_out_scores_do_not_profit_from_having_seen_a_document(rng):
     signature = rng.normal(size=(2, 24, 30))
     positive, negative = (s[documents][:, None] + 0.01 * rng.normal(size=(96, 1, 30)) for s in signature)
     assert auroc(*held_out_scores(positive, negative, documents)) < 0.75
-
-
-def test_even_and_odd_parts_of_an_axis_by_hand():
-    forward = np.array([[10.0, 20, 30], [40, 50, 60], [INF, 10, 10]])
-    backward = np.array([[20.0, 40, 60], [40, 40, 40], [50, INF, 30]])
-    # Means of both ways: medians 30, 45 and infinity; half differences: medians 10, -5 and 10.
-    assert statistics.even(forward, backward) == 45 and statistics.odd(forward, backward) == 10
-
-
-def test_symmetric_axis_has_no_odd_part(rng):
-    sizes = rng.uniform(20, 60, (30, 2))
-    assert statistics.odd(sizes, sizes) == 0
-    assert statistics.even(sizes, sizes) == np.median(np.median(sizes, axis=1))
 
 
 def test_level_of_intervals_is_95_percent():

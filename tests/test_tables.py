@@ -6,7 +6,6 @@ import xarray as xr
 from plateaus_utils import estimates
 from plateaus_utils.book import tables
 from plateaus_utils.results import code_hash, versions
-from plateaus_utils.statistics import Interval
 
 
 def test_provenance_shows_settings_versions_and_code():
@@ -53,28 +52,31 @@ def test_columns_have_decimals_by_their_largest_value():
     assert table["small"].tolist() == ["0.50 [0.50, 0.50]", "1.25 [1.25, 1.25]"]
 
 
-def test_sizes_have_decimals_by_column_and_blanks_where_there_is_none():
-    text = tables.sizes_table(
-        {"sphere": {"plain/1": Interval(48.01, 46.14, 50.67, 9), "random signs/1": Interval(9.0, 8.0, 9.5, 9)},
-         "straight": {"plain/1": Interval(1.138, 1.0, 1.321, 9)}}
-    )  # fmt: skip
-    text = text.map(lambda cell: cell.replace("\N{NO-BREAK SPACE}", " "))
-    assert text["sphere"].tolist() == ["48.0 [46.1, 50.7]", "9.0 [8.0, 9.5]"]
-    assert text["straight"].tolist() == ["1.14 [1.00, 1.32]", ""]
+def estimate(values, **coords):
+    """Estimates whose intervals are a tenth to either side, over the dimensions that are named."""
+    values = np.array(values)
+    parts = {name: (list(coords), values + shift) for name, shift in (("value", 0), ("low", -0.1), ("high", 0.1))}
+    return xr.Dataset(parts, coords=coords)
 
 
-def test_agreement_compares_every_map_with_the_first():
-    def corners(local: list[bool]) -> xr.Dataset:
-        values = np.array(local)[:, None]
-        return xr.Dataset({"local": (("prompt", "section"), values), "global": (("prompt", "section"), values)},
-                          coords={"section": ["real-other"]})  # fmt: skip
+def test_matrix_has_rows_of_the_first_dimension_and_columns_of_the_second():
+    cells = estimate([[1.0, 20.0], [2.0, 3.0]], path=["a", "b"], angle=[15, 30])
+    table = tables.matrix(cells, heading="at {}°").map(lambda cell: cell.replace("\N{NO-BREAK SPACE}", " "))
+    assert table.index.tolist() == ["a", "b"] and table.columns.tolist() == ["at 15°", "at 30°"]
+    assert table["at 15°"].tolist() == ["1.00 [0.90, 1.10]", "2.00 [1.90, 2.10]"]
+    assert table["at 30°"].tolist() == ["20.0 [19.9, 20.1]", "3.0 [2.9, 3.1]"]
 
-    table = tables.agreement(
-        {"coarse": corners([True, True, False, False]), "fine": corners([True, False, False, False])}
-    )
-    row = table.loc["local minimum, real-other corner"]
-    assert row["coarse"].startswith("50%") and row["fine"].startswith("25%")
-    assert row["fine agrees"] == "75%"
+
+def test_matrix_of_shares_is_in_percent():
+    shares = xr.DataArray([[0.25, 1.0]], dims=("what", "map"), coords={"what": ["local"], "map": ["fine", "finer"]})
+    table = tables.matrix(shares, heading="{} agrees")
+    assert table.loc["local"].to_dict() == {"fine agrees": "25%", "finer agrees": "100%"}
+
+
+def test_pairs_leave_their_diagonal_empty():
+    table = tables.pairs(estimate([[np.nan, 0.6], [0.4, np.nan]], kind=["a", "b"], of=["a", "b"]))
+    assert table.loc["a", "a"] == table.loc["b", "b"] == ""
+    assert table.loc["a", "b"].startswith("0.60 [0.50,") and table.loc["b", "a"].startswith("0.40 [0.30,")
 
 
 def test_pages_show_whole_sentences_and_other_tables_stay_as_pandas_has_them():
@@ -82,7 +84,7 @@ def test_pages_show_whole_sentences_and_other_tables_stay_as_pandas_has_them():
     made = {
         "explanations": tables.explanations([("a", sentence, "b")]),
         "provenance": tables.provenance({"model": sentence}),
-        "columns": tables.columns_table({"a": {sentence: Interval(1.0, 0.5, 2.0, 9)}}).reset_index(),
+        "columns": tables.columns({"a": estimate([1.0], kind=[sentence])}).reset_index(),
     }
     for name, table in made.items():
         assert sentence in table._repr_html_(), name

@@ -12,9 +12,7 @@ import sys
 
 from ..errors import BookError, PlateausError
 from ..files import PROJECT
-from .chapters import only_run, run_chapters
-from .parameters import parameter_table, parse_settings
-from .site import build_site
+from .parameters import parameter_table, parse_settings, planned
 
 KERNEL_ENVIRONMENT = {
     "OMP_NUM_THREADS": "2",
@@ -42,9 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         if options.help_parameters:
             print(parameter_table())
             return 0
-        settings = parse_settings(options.set)
+        plan = planned(options.profile, parse_settings(options.set), options.only)
+        # Imported here: they take seconds, and what is refused is refused before.
+        from .chapters import only_run, run_chapters
+        from .site import build_site
+
         with only_run():
-            stale = run_chapters(options.profile, settings, options.only)
+            stale = run_chapters(plan, options.only)
             if stale and not options.no_site:
                 print(f"The site was not built, because these chapters are not up to date: {', '.join(stale)}.")
             elif not options.no_site:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jupytext
 import nbformat
 import pandas as pd
 import papermill
@@ -26,36 +27,32 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from .. import errors
-from ..arguments import suggestion
 from ..errors import BookError, ParameterError, PlateausError
-from ..files import PROJECT, content_hash, members, replacing
+from ..files import PROJECT, cache_folder, content_hash, members, replacing
 from ..results import USED
-from .parameters import (
-    SET_BY_DRIVER,
-    chapters,
-    check_inputs,
-    check_parameters,
-    declared_parameters,
-    load_profile,
-    number_cells,
-    results_dir,
-    source_notebook,
-)
+from .parameters import SET_BY_DRIVER, chapters
 
 COLLECTING = ("claims", "status")
 """Chapters that read what those listed before them left, and so are stale when one of them ran again."""
 
 
+def _collected(earlier: Iterable[str], own: Path, root: Path) -> list[str | None]:
+    """Keys of the chapters before a collecting one, and hashes of the claims of other runs, which it shows beside its own."""
+    others = sorted(path for path in (root / "results").glob("*/claims.json") if path.parent != own)
+    return [recorded(name, root).get("key") for name in earlier] + [content_hash(path) for path in others]
+
+
 def chapter_key(name: str, parameters: dict[str, Any], root: Path = PROJECT, read: Iterable[str] = ()) -> str:
     """What determines the chapter.
 
-    Its script, its parameters with the content of every file or folder that they name, the package, the pins, and the
-    keys of chapters that it reads.
+    Its script, its parameters with the content of every file or folder that they name, the package, the registry of
+    statements, the pins, and the keys of what it reads.
     """
     named = {path: content_hash(Path(path).expanduser()) for path in _named_paths(parameters)}
     digest = hashlib.sha256(json.dumps([parameters, named, *read], sort_keys=True).encode())
     package = sorted((root / "plateaus_utils").rglob("*.py"))
-    for path in (root / "notebooks" / f"{name}.py", root / "requirements.txt", *package):
+    registry = (root / "book").glob("claims.yaml")
+    for path in (root / "notebooks" / f"{name}.py", root / "requirements.txt", *registry, *package):
         digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -87,6 +84,14 @@ def is_current(name: str, key: str, root: Path = PROJECT) -> bool:
             for path, sha256 in record.get("claims", {}).items()
         )
     )
+
+
+def source_notebook(path: Path) -> NotebookNode:
+    """The percent script at `path` as an unexecuted notebook, the same at every reading."""
+    nb = jupytext.read(path)
+    nb.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    number_cells(nb)
+    return nb
 
 
 def execute(source: Path, parameters: dict[str, Any], run_dir: Path, cwd: Path = PROJECT) -> NotebookNode:
@@ -148,6 +153,12 @@ def finalise(nb: NotebookNode, **record: Any) -> NotebookNode:
     return nb
 
 
+def number_cells(nb: NotebookNode) -> None:
+    """Give cells ids that are the same at every reading."""
+    for number, cell in enumerate(nb.cells):
+        cell.id = f"cell-{number:03}"
+
+
 def _lasting(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
     """Outputs without widgets and stderr; printed text in one piece, however the kernel happened to cut it."""
     printed = None
@@ -202,16 +213,18 @@ def only_run(root: Path = PROJECT) -> Iterator[None]:
         yield
 
 
-def _clear_unfinished(root: Path) -> None:
-    """Remove temporary folders of `files.replacing` whose process was killed; those of results only if they are old."""
-    for place, age in (("executed", 0), ("_build", 0), ("results", SECONDS_OF_A_WRITE)):
-        for folder in (root / place).rglob(".*.????????"):
-            if folder.is_dir() and time.time() - folder.stat().st_mtime > age:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 SECONDS_OF_A_WRITE = 3600
-"""No result takes longer to write; plain papermill, which no lock keeps out, may be writing some."""
+"""Nothing takes longer to write; plain papermill and other checkouts, which no lock keeps out, may be writing."""
+
+
+def _clear_unfinished(root: Path) -> None:
+    """Remove temporary folders of `files.replacing` whose process was killed; where others may write, only old ones."""
+    own = [root / "executed", root / "_build", root / "book" / "_vendor"]
+    shared = [root / "results", cache_folder()]
+    for place in (*own, *shared):
+        for folder in place.rglob(".*.????????"):
+            if folder.is_dir() and (place in own or time.time() - folder.stat().st_mtime > SECONDS_OF_A_WRITE):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PROJECT) -> None:
@@ -220,7 +233,6 @@ def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PR
     executed.unlink(missing_ok=True)
     started, since = time.perf_counter(), time.time_ns()
     with replacing(executed) as temporary:
-        (root / parameters["results_dir"]).mkdir(parents=True, exist_ok=True)
         used = root / "_build" / "run" / f"{name}.results"
         used.unlink(missing_ok=True)
         os.environ[USED] = str(used)  # for the kernel
@@ -228,6 +240,7 @@ def run_chapter(name: str, parameters: dict[str, Any], key: str, root: Path = PR
             nb = execute(root / "notebooks" / f"{name}.py", parameters, root / "_build" / "run", root)
         finally:
             del os.environ[USED]
+        (root / parameters["results_dir"]).mkdir(parents=True, exist_ok=True)  # also for a chapter that keeps nothing
         record = {"results": _shown(used), "claims": _written_claims(root / parameters["results_dir"], since, root)}
         try:
             finalise(nb, key=key, profile=parameters["profile"], parameters=parameters, **record)
@@ -296,28 +309,18 @@ def status_table(root: Path = PROJECT) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="chapter")
 
 
-def run_chapters(profile: str, overrides: dict[str, Any], only: Iterable[str] = (), root: Path = PROJECT) -> list[str]:
+def run_chapters(plan: dict[str, dict[str, Any]], only: Iterable[str] = (), root: Path = PROJECT) -> list[str]:
     """Run what is stale among the chapters named in `only` (all by default); return those that remain stale.
 
-    Everything is checked before anything runs.
+    Args:
+        plan: the parameters of each chapter, see `parameters.planned`.
     """
-    names = chapters(root)
-    for name in only:
-        if name not in names:
-            hint = suggestion(name, names)
-            raise ParameterError(f"There is no chapter {name!r}{hint}; known are {', '.join(names)}.")
-    declared = {name: declared_parameters(root / "notebooks" / f"{name}.py") for name in names}
-    settings = load_profile(profile, root) | overrides
-    check_parameters(settings, declared)
-    check_inputs(settings, declared)
-    settings |= {"profile": profile, "results_dir": results_dir(profile, overrides)}
     shutil.rmtree(root / "_build" / "html", ignore_errors=True)
-
-    lost = not (root / settings["results_dir"]).is_dir()  # other chapters may read what a current one had left there
+    # Other chapters may read what a current one had left there.
+    lost = not all((root / parameters["results_dir"]).is_dir() for parameters in plan.values())
     stale = []
-    for number, name in enumerate(names):
-        parameters = {known: settings[known] for known in declared[name] if known in settings}
-        read = [recorded(other, root).get("key") for other in names[:number]] if name in COLLECTING else []
+    for number, (name, parameters) in enumerate(plan.items()):
+        read = _collected(list(plan)[:number], root / parameters["results_dir"], root) if name in COLLECTING else []
         key = chapter_key(name, parameters, root, read)
         if is_current(name, key, root) and not lost:
             print(f"{name:<28} up to date", flush=True)

@@ -1,7 +1,6 @@
 """What the chapters declare, what a profile and a command line set, and whether the two fit."""
 
 import ast
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -9,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jupytext
-import papermill
 import yaml
-from nbformat import NotebookNode
+from huggingface_hub import try_to_load_from_cache
 
-from ..arguments import check_as_default, suggestion
+from ..arguments import MODELS, SAMPLES_PER_DIMENSION, check_as_default, suggestion
 from ..errors import ParameterError
-from ..files import DATA, PROJECT, cache_folder, members
+from ..files import DATA, PROJECT, file_name, members
 
 SET_BY_DRIVER = ("profile", "results_dir")
 """Parameters that every notebook declares and that only the driver may set."""
@@ -83,30 +80,28 @@ def _toc_files(node: Any) -> Iterator[str]:
             yield from _toc_files(child)
 
 
-def source_notebook(path: Path) -> NotebookNode:
-    """The percent script at `path` as an unexecuted notebook, the same at every reading."""
-    nb = jupytext.read(path)
-    nb.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    number_cells(nb)
-    return nb
+_CELL = re.compile(r"^# %%", re.MULTILINE)
+_TAGGED = re.compile(r"[^\n]*\btags=\[[^\]\n]*\"parameters\"")
+_DECLARED = re.compile(r"(\w+): \w+ = ([^=]*?)(?:  # ([^=]*))?")
 
 
 def declared_parameters(path: Path) -> dict[str, Parameter]:
-    """What the `parameters` cell of the script at `path` declares: names with defaults and trailing comments."""
-    nb = source_notebook(path)
-    cells = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
+    """What the `parameters` cell of the script at `path` declares: names with defaults and trailing comments.
+
+    The script is read as text, because jupytext and papermill take seconds to import.
+    """
+    cells = [cell for cell in _CELL.split(path.read_text(encoding="utf-8"))[1:] if _TAGGED.match(cell)]
     if len(cells) != 1:
         raise ParameterError(f"{path.name} must have exactly one cell tagged parameters, it has {len(cells)}.")
-    inspected = papermill.inspect_notebook(nb)
     declared = {}
-    for statement in ast.parse(cells[0].source).body:
+    for line in filter(None, cells[0].splitlines()[1:]):
         try:
-            name = (statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]).id
-            declared[name] = Parameter(name, ast.literal_eval(statement.value), inspected[name]["help"].strip())
-        except (AttributeError, KeyError, ValueError) as error:
+            name, default, explained = _DECLARED.fullmatch(line).groups()
+            declared[name] = Parameter(name, ast.literal_eval(default), explained or "")
+        except (AttributeError, SyntaxError, ValueError) as error:
             raise ParameterError(
-                f"papermill cannot read the parameter `{ast.unparse(statement)}` of {path.name}; "
-                "write `name: type = literal  # help`, without another = in the line."
+                f"papermill cannot read the parameter `{line}` of {path.name}; write `name: type = literal  # help`, "
+                "without another = in the line."
             ) from error
     missing = [name for name in SET_BY_DRIVER if name not in declared]
     if missing:
@@ -174,27 +169,47 @@ def check_inputs(given: dict[str, Any], declared: dict[str, dict[str, Parameter]
     for name, path in paths:
         if path and path.startswith((".", "/", "~")) and not Path(path).expanduser().exists():
             raise ParameterError(f"{name} names '{path}', which does not exist; correct the path.")
-    config = _configuration(values.get("model", ""))
-    limits = (
-        ("layer", ("num_hidden_layers", "n_layer", "num_layers"), -1, "layers 0 to"),
-        ("seq_len", ("max_position_embeddings", "n_positions"), 0, "a context of at most"),
+    if "model" in values:
+        _check_against_model(values, _configuration(values["model"]))
+
+
+def _check_against_model(values: dict[str, Any], config: dict[str, Any]) -> None:
+    """Refuse a layer, length or number of activations that does not fit a model's configuration, as far as that is known."""
+    layers, context, width = (
+        next((config[key] for key in keys if isinstance(config.get(key), int)), None)
+        for keys in (
+            ("num_hidden_layers", "n_layer", "num_layers"),
+            ("max_position_embeddings", "n_positions"),
+            ("hidden_size", "n_embd", "d_model"),
+        )
     )
-    for name, keys, offset, what in limits:
-        most = next((config[key] + offset for key in keys if isinstance(config.get(key), int)), None)
-        if most is not None and values.get(name, 0) > most:
-            raise ParameterError(
-                f"{name} is {values[name]}, but {values['model']} has {what} {most}; choose a smaller one."
-            )
+    model = values["model"]
+    if layers is not None and values.get("layer", 0) >= layers:
+        raise ParameterError(
+            f"layer is {values['layer']}, but {model} has layers 0 to {layers - 1}; choose one of them."
+        )
+    if context is not None and values.get("seq_len", 0) > context:
+        raise ParameterError(
+            f"seq_len is {values['seq_len']}, but {model} has a context of at most {context} tokens; choose a smaller one."
+        )
+    fewest = SAMPLES_PER_DIMENSION * (width or 0)
+    if values.get("n_others", fewest) < fewest and not values.get("shrinkage"):
+        raise ParameterError(
+            f"n_others is {values['n_others']}, but a covariance matrix of the {width} dimensions of {model} needs at least "
+            f"{fewest}; give more, or set shrinkage."
+        )
 
 
 def _configuration(model: str) -> dict[str, Any]:
-    """The configuration of a model that lies on this machine, a folder or a converted one; else empty."""
-    for folder in (cache_folder() / model, Path(model).expanduser()):
-        try:
-            return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-    return {}
+    """The configuration of a model that needs no hub, lies in a folder, or was fetched from the hub before; else empty."""
+    if model in MODELS:
+        return MODELS[model]
+    folder = Path(model).expanduser()
+    try:
+        path = folder / "config.json" if folder.is_dir() else try_to_load_from_cache(model, "config.json")
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):  # no such file, not JSON, not in the cache
+        return {}
 
 
 def _one_line(error: Exception) -> str:
@@ -206,10 +221,29 @@ def results_dir(profile: str, overrides: dict[str, Any]) -> str:
     if not overrides:
         return f"results/{profile}"
     spelled = ",".join(f"{name}={overrides[name]}" for name in sorted(overrides))
-    safe = re.sub(r"[^\w.,=-]+", "_", spelled)[:80]
-    if safe != spelled:  # two different settings must not share a folder
-        safe += "-" + hashlib.sha256(spelled.encode()).hexdigest()[:8]
-    return f"results/{profile}+{safe}"
+    return f"results/{profile}+{file_name(spelled)}"
+
+
+def planned(
+    profile: str, overrides: dict[str, Any], only: Iterable[str] = (), root: Path = PROJECT
+) -> dict[str, dict[str, Any]]:
+    """The parameters of each chapter, in reading order. Everything is checked here; nothing is loaded, made or removed.
+
+    Raises:
+        ParameterError: a chapter of `only`, the profile or a parameter does not exist or cannot be meant.
+    """
+    names = chapters(root)
+    for name in only:
+        if name not in names:
+            raise ParameterError(
+                f"There is no chapter {name!r}{suggestion(name, names)}; known are {', '.join(names)}."
+            )
+    declared = {name: declared_parameters(root / "notebooks" / f"{name}.py") for name in names}
+    settings = load_profile(profile, root) | overrides
+    check_parameters(settings, declared)
+    check_inputs(settings, declared)
+    settings |= {"profile": profile, "results_dir": results_dir(profile, overrides)}
+    return {name: {known: settings[known] for known in declared[name] if known in settings} for name in names}
 
 
 def parameter_table(root: Path = PROJECT) -> str:
@@ -221,9 +255,3 @@ def parameter_table(root: Path = PROJECT) -> str:
                 rows.setdefault((parameter.name, repr(parameter.default), parameter.help), []).append(chapter)
     return "\n".join(f"{name} = {default}\n    {text} [{', '.join(where)}]"
                      for (name, default, text), where in sorted(rows.items()))  # fmt: skip
-
-
-def number_cells(nb: NotebookNode) -> None:
-    """Give cells ids that are the same at every reading."""
-    for number, cell in enumerate(nb.cells):
-        cell.id = f"cell-{number:03}"

@@ -16,15 +16,19 @@ SITE = PROJECT / "_build" / "html"
 MARGIN, SCALE = "16mm", 0.75
 
 
-def print_pages(browser: Browser, site: Path, pages: list[str], path: Path) -> None:
-    """Print `pages`, addresses within `site` without their suffix, into one PDF at `path`.
+def require_pages(site: Path, pages: list[str]) -> None:
+    """Refuse a site that lacks one of `pages`, addresses within it without their suffix.
 
     Raises:
-        BookError: a page is missing.
+        BookError: names the first page that is missing.
     """
     missing = [page for page in pages if not (site / f"{page}.html").is_file()]
     if missing:
         raise BookError(f"The site has no page {missing[0]}; `make book` builds it.")
+
+
+def print_pages(browser: Browser, site: Path, pages: list[str], path: Path) -> None:
+    """Print `pages`, addresses within `site` without their suffix, into one PDF at `path`."""
     writer, tab = PdfWriter(), browser.new_page()
     for page in pages:
         tab.goto((site / f"{page}.html").as_uri())
@@ -40,16 +44,15 @@ def print_pages(browser: Browser, site: Path, pages: list[str], path: Path) -> N
 
 def main() -> int:
     """The command line."""
-    target, chromium = PROJECT / "_build" / "book.pdf", shutil.which("chromium")
-    if chromium is None:
-        print(
-            "The PDF is printed by chromium, which is missing; `apt-get install chromium` brings it.", file=sys.stderr
-        )
-        return 2
+    target, pages = PROJECT / "_build" / "book.pdf", toc_pages()
     try:
+        require_pages(SITE, pages)
+        chromium = shutil.which("chromium")
+        if chromium is None:
+            raise BookError("The PDF is printed by chromium, which is missing; `apt-get install chromium` brings it.")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-            print_pages(browser, SITE, toc_pages(), target)
+            print_pages(browser, SITE, pages, target)
     except PlateausError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,5 +1,7 @@
 """Estimates -> the numbers and sentences that a chapter's text shows."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ from myst_nb import glue as glue_one
 
 from .. import estimates
 from ..plotting import LABELS
-from .verdicts import FORMATS
+from .verdicts import FORMATS, number
 
 
 def words(value: Any) -> str:
@@ -38,8 +40,7 @@ def _members(value: Any) -> list[tuple[str, Any]]:
         return [("", value)]
     (dim,) = value.value.dims
     return [
-        (f"_{str(member).replace(' ', '_').replace('-', '_')}", value.sel({dim: member}))
-        for member in value[dim].values
+        ("_" + re.sub(r"\W+", "_", str(member)).strip("_"), value.sel({dim: member})) for member in value[dim].values
     ]
 
 
@@ -51,10 +52,10 @@ def percent(share: Any) -> str:
 def extremes(estimate: xr.Dataset, null: float) -> dict[str, str]:
     """The smallest and the largest of estimates over one dimension, with their places, and whether `null` lies between them."""
     (dim,) = estimate.value.dims
-    low, high = estimate.value.argmin(), estimate.value.argmax()
+    low, high = estimate.value.argmin(dim), estimate.value.argmax(dim)
 
     def at(place: xr.DataArray) -> str:
-        return f"{float(estimate.value[place]):.2f} at {float(estimate[dim][place]):.2g} {estimate[dim].attrs['unit']}"
+        return f"{float(estimate.value[place]):.2f} at {float(estimate[dim][place]):.3g} {estimate[dim].attrs['unit']}"
 
     both = float(estimate.value[low]) < null < float(estimate.value[high])
     return {"smallest": at(low), "largest": at(high), "reverses": "it reverses" if both else "it does not reverse"}
@@ -89,44 +90,87 @@ def _above(estimate: xr.Dataset, null: float, above: str, below: str, open_: str
     return above if float(estimate.low) > null else below if float(estimate.high) < null else open_
 
 
-def plateaus(threshold: xr.Dataset, gap: xr.Dataset, separation: xr.Dataset, level: float) -> str:
+def plateaus(edge: xr.Dataset, gap: xr.Dataset, threshold: xr.Dataset, quadratic: float, level: float) -> str:
     """The answer of chapter 2.
 
     Args:
+        edge: mean angle over [base] at a tenth of the KL at 90°.
+        gap: its mean paired difference, real minus Gaussian base.
         threshold: median threshold angle over [base].
-        gap, separation: median paired difference and AUROC, real against Gaussian bases.
+        quadratic: the angle at which a quadratic has its edge, degrees.
         level: the KL divergence that defines the threshold, nats.
     """
-    real, gaussian = (words(threshold.sel(base=base)) for base in ("real", "random"))
+    real, gaussian = (edge.sel(base=base) for base in ("real", "random"))
+    late, early, same = "later than a quadratic does", "sooner than a quadratic does", "about where a quadratic does"
+    leaves = [_above(found, quadratic, late, early, same) for found in (real, gaussian)]
     verdict = _above(gap, 0, "longer than", "shorter than", "not distinguishable from")
     return (
-        f"The median angle at which the KL divergence reaches {level} nats is {real} around real activations and {gaussian} "
-        f"around Gaussian ones (95 % intervals over {int(gap.n_documents)} documents, {int(gap.n)} prompts); the median "
-        f"paired difference is {words(gap)}, the AUROC {words(separation)}. By this measure plateaus around real activations "
-        f"are {verdict} those around Gaussian ones."
+        f"The KL divergence reaches a tenth of its value at 90° at {words(real)} around real activations and at "
+        f"{words(gaussian)} around Gaussian ones, a quadratic at {quadratic:.1f}° (means over {int(gap.n_documents)} "
+        f"documents, 95 % intervals): around real activations it rises {leaves[0]}, around Gaussian ones {leaves[1]}. By "
+        f"this measure plateaus around real activations are {verdict} those around Gaussian ones (paired difference "
+        f"{words(gap)}). The median angle at which the divergence reaches {level} nats is "
+        f"{words(threshold.sel(base='real'))} and {words(threshold.sel(base='random'))}."
     )
 
 
-def sensitive(threshold: xr.Dataset, within: xr.Dataset) -> str:
+def lengths_by_level(ratio: xr.Dataset, auroc: xr.Dataset) -> dict[str, str]:
+    """How the order of plateaus depends on what counts as far, by length and by angle; estimates over [level]."""
+    length, angle = extremes(ratio, null=1), extremes(auroc, null=0.5)
+    both = length["reverses"] == angle["reverses"]
+    return {
+        "length_smallest": length["smallest"], "length_largest": length["largest"], "length_reverses": length["reverses"],
+        "as_angles": "just as the AUROC of angles with the KL threshold" if both
+        else "unlike the AUROC of angles with the KL threshold",
+    }  # fmt: skip
+
+
+def shelf(width: xr.Dataset) -> str:
+    """What a 10-90 % width says beside the 0.8 of a straight line."""
+    return _above(
+        width, 0.8, "less of a shelf than a line", "more of a shelf than a line", "as much of a shelf as a line"
+    )
+
+
+def sensitive(separation: xr.Dataset, earlier: xr.Dataset, gap: xr.Dataset, effects: xr.Dataset, first: str) -> str:
     """The answer of chapter 3.
 
     Args:
-        threshold: median threshold angle over [kind].
-        within: AUROC within prompts over [kind, of], see `estimates.pairwise`.
+        separation: within-prompt AUROC of the threshold angle, random above real-other.
+        earlier: share of prompts in which the median real-other angle is the smaller one.
+        gap: threshold angle, random minus real-other.
+        effects: angles of Gaussian minus real kinds of direction and their parts over [effect, part].
+        first: which kind has the smallest angle, see `smallest`.
     """
-    separation, mixtures = (
-        within.sel(kind="real-other", of="random"),
-        within.sel(kind="real mixture", of="random mixture"),
-    )
-    verdict = _above(separation, 0.5, "sooner than", "later than", "not distinguishably sooner than")
-    mixed = _above(mixtures, 0.5, "still sooner", "later", "not distinguishable")
+    sooner = _above(separation, 0.5, "sooner than", "later than", "not distinguishably sooner than")
+    towards, away = (effects.sel(effect="deviations", part=part) for part in ("towards", "away"))
+    without = _above(towards, 0, "matter sooner than", "matter later than", "are not told apart from")
     return (
-        f"The median threshold angle is {words(threshold.sel(kind='real-other'))} for real-other and "
-        f"{words(threshold.sel(kind='random'))} for random directions; within a prompt a random direction has the larger "
-        f"angle with probability {words(separation)} (95 % interval, {int(separation.n)} prompts). By this measure "
-        f"real-other directions matter {verdict} random ones. Between mixtures, which contain no base and arrive nowhere, "
-        f"that probability is {words(mixtures)}: real mixtures are {mixed}."
+        f"In the same prompt, a random direction has the larger threshold angle than a real-other one with probability "
+        f"{words(separation)} (95 % interval over {int(separation.n_documents)} documents); the mean difference is "
+        f"{words(gap)}, and in {percent(earlier)} of the prompts the median real-other angle is the smaller one. By this "
+        f"measure real-other directions matter {sooner} random ones. With base and mean removed from both targets, real "
+        f"directions {without} Gaussian ones ({int(towards.n_documents)} documents): the difference is {words(towards)}, and "
+        f"{words(away)} the other way along the same axes. Of all kinds, the smallest angles are those of {first}."
     )
+
+
+def larger_part(effect: xr.Dataset) -> str:
+    """Which of its parts an effect over [part] mostly is."""
+    even, odd = (abs(float(effect.value.sel(part=part))) for part in ("even", "odd"))
+    return "more odd than even" if odd > even else "more even than odd"
+
+
+def smallest(estimate: xr.Dataset) -> str:
+    """The member of an estimate's one dimension with the smallest value, and that value."""
+    (dim,) = estimate.value.dims
+    found = estimate.isel({dim: int(estimate.value.argmin(dim))})
+    return f"*{found[dim].item()}* ({words(found)})"
+
+
+def compared(difference: xr.Dataset) -> str:
+    """Whether one thing is larger than another, from the interval of their difference."""
+    return _above(difference, 0, "larger", "smaller", "not distinguishable in size")
 
 
 def optima(share: xr.Dataset, beside: dict[str, xr.Dataset]) -> str:
@@ -174,23 +218,35 @@ def mixing(left: xr.DataArray, sag: xr.Dataset) -> dict[str, str]:
     }
 
 
-def latents(sae: Any, around: xr.Dataset, along: xr.Dataset, verdict: dict[str, str]) -> str:
+def latents(sae: Any, judged: Sequence[dict]) -> str:
     """The answer of chapter 5.
 
     Args:
-        sae: the dictionary of the single experiments.
-        around, along: median threshold angles over [kind] of base, and of direction.
-        verdict: claim -> its verdict.
+        sae: the dictionary that decides.
+        judged: the chapter's claims, see `claims.Judge`.
     """
-    added, real, gaussian = (words(around.sel(kind=kind)) for kind in ("with 2 more", "real", "random"))
-    active, random, other = (words(along.sel(kind=kind)) for kind in ("active", "random", "real-other"))
+    found = {claim["id"]: _answered(claim) for claim in judged}
     return (
-        f"With the dictionary {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}), the median "
-        f"threshold angle around real activations with two latents added is {added}, against {real} around real and "
-        f"{gaussian} around Gaussian ones (prediction on plateaus: {verdict['(viii)']}). Along active latents it is {active}, "
-        f"along random directions {random}, along real-other ones {other} (prediction on directions: {verdict['(ix)']}; that "
-        f"single latents are the most sensitive: {verdict['(x)']})."
+        f"The dictionary is {sae.name} (explained variance {sae.explained_variance:.2f}, L0 {sae.l0:.0f}). The threshold angle "
+        f"around activations with eight more latents exceeds that after a random move of equal length by {found['(viii)']}. "
+        f"Exciting an active latent leaves the plateau before a Gaussian deviation from the mean does in a share of "
+        f"{found['(ix)']} of a prompt's pairs. Along a sum of 128 latents the threshold angle exceeds that along one of them "
+        f"by {found['(x)']}. In brackets: the verdict, and before it whether a difference as the report predicts was found."
     )
+
+
+def _answered(claim: dict) -> str:
+    """Number, direction and verdict of a judged claim."""
+    value = number(claim["value"], *claim["interval"], claim["unit"])
+    direction, verdict = claim["direction"], claim["verdict"]
+    return f"{value} ({verdict if direction == verdict else f'{direction}: {verdict}'})"
+
+
+def encoder_counts(counts: xr.DataArray) -> dict[str, str]:
+    """The extremes of the numbers switched on [prompt, kind] by isotropic vectors, and the median of real activations."""
+    isotropic, real = (counts.sel(kind=kind) for kind in ("isotropic", "real"))
+    extreme = {"fewest_isotropic": isotropic.min(), "most_isotropic": isotropic.max(), "l0_median": real.median()}
+    return {name: f"{float(count):.0f}" for name, count in extreme.items()}
 
 
 def sae_kind(sae: Any) -> str:

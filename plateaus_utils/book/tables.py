@@ -27,10 +27,10 @@ class Table(pd.DataFrame):
 
 
 def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = None) -> Table:
-    """Estimates over one and the same dimension, each a column of text under its name; shares in percent.
+    """Estimates over one and the same dimension, each a column of text under its name; shares in percent, counts in full.
 
     Args:
-        columns: heading -> an estimate, or a DataArray of shares.
+        columns: heading -> an estimate, or a DataArray of shares or of counts.
         spec: format of the numbers; by default one decimal where a column reaches 10, two otherwise.
     """
     found = {heading: _column(column, spec) for heading, column in columns.items()}
@@ -41,11 +41,22 @@ def columns(columns: dict[str, xr.Dataset | xr.DataArray], spec: str | None = No
 def _column(column: xr.Dataset | xr.DataArray, spec: str | None) -> pd.Series:
     (dim,) = column.dims if isinstance(column, xr.DataArray) else column.value.dims
     rows = column[dim].values
+    if isinstance(column, xr.DataArray) and column.dtype.kind == "i":
+        return pd.Series({str(row): f"{int(column.sel({dim: row})):,}" for row in rows})
     if isinstance(column, xr.DataArray):
         shares = {str(row): float(column.sel({dim: row})) for row in rows}
         return pd.Series({row: "" if np.isnan(share) else f"{share:.0%}" for row, share in shares.items()})
     spec = spec or (".1f" if float(column.value.max()) >= 10 else ".2f")
     return pd.Series({str(row): estimates.text(column.sel({dim: row}), spec) for row in rows})
+
+
+def by_corpus(samples: dict[str, xr.DataArray]) -> Table:
+    """Means over the documents of each corpus, a row each with their number; a column for each sample [prompt]."""
+    found = {heading: estimates.by_corpus(sample) for heading, sample in samples.items()}
+    table = columns(found)
+    first = next(iter(found.values()))
+    table.insert(0, "documents", [str(int(n)) for n in first.n_documents])
+    return table
 
 
 def comparison(sizes: xr.DataArray, dim: str, reference: str) -> Table:
@@ -91,6 +102,7 @@ def dictionary_table(dictionaries: Sequence["Dictionary"]) -> Table:
             "L0": f"{dictionary.l0:.1f}",
             "explained variance": f"{dictionary.explained_variance:.3f}",
             "never active here": f"{len(dictionary.dead) / len(dictionary.frequency):.0%}",
+            **{f"L0 from {band} latents": f"{share:.0%}" for band, share in dictionary.share_of_l0.items()},
             "card: explained variance": "" if card.explained_variance is None else f"{card.explained_variance:.3f}",
             "card: cross-entropy recovered": "" if recovered is None else f"{recovered:.3f}",
         }

@@ -20,7 +20,7 @@ from ..files import PROJECT, replacing
 from . import forest
 from .tables import Table
 
-FORMATS = {"°": ".1f", "%": ".1f", "% of the way": ".1f", "steps": ".1f", "latents": ".0f"}
+FORMATS = {"°": ".1f", "activation units": ".1f", "%": ".1f", "% of the way": ".1f", "steps": ".1f", "latents": ".0f"}
 """Unit -> format of numbers; others have two decimals."""
 
 
@@ -127,12 +127,17 @@ def _section(claim: dict) -> str:
     decided = f"{number(claim['value'], *claim['interval'], claim['unit'])} ({100 * claim['level']:.1f} %)"
     rows = [f"| **{claim['estimand']}** | {decided} | {claim['n']} |"]
     rows += [
-        f"| {s['name']} | {number(s['value'], s['low'], s['high'], s['unit'])} (95 %) | {s['n']} |"
+        f"| {literal(s['name'])} | {number(s['value'], s['low'], s['high'], s['unit'])} (95 %) | {s['n']} |"
         for s in claim["secondary"]
     ]
     body = "\n\n".join(lines) + "\n\n| number | value [interval] | n |\n| --- | --- | --- |\n" + "\n".join(rows)
     title = f"{', '.join(claim['labels'])}: {claim['verdict']}, {claim['direction']}"
     return f":::{{dropdown}} {title}\n:name: claim-{claim['id'].strip('()').lower()}\n\n{body}\n:::\n"
+
+
+def literal(text: str) -> str:
+    """Markdown that shows a text as it is; an SAE may be called anything."""
+    return re.sub(r"([\\`*_{}\[\]<>|$~])", r"\\\1", text)
 
 
 def _because(decides: dict) -> str:

@@ -145,7 +145,7 @@ def thresholds_along(
     vectors: torch.Tensor,
     mode: str = "sphere",
     effect: str = "kl",
-    level: float = KL_THRESHOLD,
+    level: float | torch.Tensor = KL_THRESHOLD,
     grid: Sequence[float] | None = None,
     tolerance: float | None = None,
 ) -> Thresholds:
@@ -154,6 +154,7 @@ def thresholds_along(
     Args:
         at: [n_prompts, d_model], or [n_prompts, n_bases, d_model] for several bases of each prompt.
         vectors: [n_prompts, ..., d_model], or [n_prompts, n_bases, ..., d_model].
+        level: a number, or one for each base, shaped like the bases.
     """
     bases = at.flatten(0, -2)
     prompt_of = torch.arange(len(at)).repeat_interleave(len(bases) // len(at))
@@ -169,7 +170,7 @@ def thresholds_along(
         MODES[mode],
         bases,
         vectors.reshape(len(bases), -1, vectors.shape[-1]),
-        level=level,
+        level=torch.as_tensor(level, dtype=torch.float64).broadcast_to(at.shape[:-1]).flatten(),
         grid=GRIDS[mode] if grid is None else grid,
         tolerance=TOLERANCES[mode] if tolerance is None else tolerance,
     )

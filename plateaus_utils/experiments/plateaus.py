@@ -7,33 +7,96 @@ import torch
 import xarray as xr
 
 from ..activations import collect
+from ..directions import directions
 from ..effects import measure
 from ..kinds import MAIN_BASES
-from ..models import LanguageModel
+from ..models import LanguageModel, initializer_ranges, untrained
 from ..patching import Suffix
-from ..paths import linear_pair, slerp_pair
+from ..paths import absolute, linear_pair, slerp_pair, sphere
 from ..results import resumed
-from .measuring import CURVE_SIZES, curves, in_chunks, labelled, threshold_sizes
-from .setting import Setting
+from .measuring import (
+    CURVE_SIZES,
+    EVALUATIONS,
+    PROMPTS_PER_SEARCH,
+    curves,
+    in_chunks,
+    labelled,
+    threshold_sizes,
+    thresholds_along,
+)
+from .setting import Setting, base_points
 
 
-def activation_plateaus(setting: Setting, mode: str, n_directions: int = 2) -> xr.Dataset:
-    """The report's first experiment :cite:p:`heimersheim2024plateaus`: random targets from three kinds of base.
+def plateau_curves(setting: Setting, mode: str) -> xr.Dataset:
+    """Effects along paths from the report's three kinds of base towards two Gaussian targets, the same for each base.
 
     Returns:
-        Curves and `threshold` with a dimension `pairing`: `targets` (the same for every base of a prompt) and
-        `directions` (the same vectors for every base), so that bases are paired within a prompt either way.
+        Effects [prompt, base, direction, path_size], see `measuring.curves` :cite:p:`heimersheim2024plateaus`.
     """
-    found = []
-    for pairing, bases in (("targets", MAIN_BASES), ("directions", MAIN_BASES[1:])):
-        options = {"bases": bases, "mode": mode, "n_directions": n_directions, "pairing": pairing}
-        curve = curves(setting, f"plateau_curves_{mode}_{pairing}", sizes=CURVE_SIZES[mode], **options)
-        size = threshold_sizes(setting, f"plateau_thresholds_{mode}_{pairing}", **options)
-        found.append(curve.merge(size, compat="equals"))
-    targets, directions = found
-    # From the real base the two are the same.
-    directions = xr.concat([targets.sel(base=["real"]), directions], "base")
-    return xr.concat([targets, directions], xr.Variable("pairing", ["targets", "directions"])).isel(kind=0, drop=True)
+    name, sizes = f"plateau_curves_{mode}", CURVE_SIZES[mode]
+    return curves(setting, name, bases=MAIN_BASES, mode=mode, sizes=sizes).isel(kind=0, drop=True)
+
+
+def plateau_thresholds(setting: Setting, mode: str, pairing: str = "targets") -> xr.Dataset:
+    """Threshold sizes [prompt, base, direction] at the report's three kinds of base, along one direction each.
+
+    Args:
+        pairing: `targets`: towards one Gaussian target, the same for every base of a prompt; `directions`: along the very
+            vector that leads there from the real base.
+    """
+    options = {"bases": MAIN_BASES, "mode": mode, "pairing": pairing, "n_directions": 1}
+    return threshold_sizes(setting, f"plateau_thresholds_{mode}_{pairing}", **options).isel(kind=0, drop=True)
+
+
+def base_norms(setting: Setting) -> xr.DataArray:
+    """Lengths [prompt, base] of the report's three kinds of base: what an angle on the sphere is an arc of."""
+    norms = torch.stack([base_points(setting, base).norm(dim=-1) for base in MAIN_BASES], 1).numpy()
+    coords = {"base": list(MAIN_BASES), "document": ("prompt", setting.documents)}
+    return xr.DataArray(norms, coords, ("prompt", "base"), attrs={"description": "norm", "unit": "activation units"})
+
+
+# The edge of a plateau ----------------------------------------------------------------------------------------------
+
+EDGE_SHARE, EDGE_END = 0.1, 90
+"""An edge is where KL reaches this share of its own value at this angle."""
+EDGE_GRID = np.arange(7.5, EDGE_END + 0.1, 7.5)
+TWO_BASES = MAIN_BASES[:2]
+"""Real and Gaussian bases."""
+
+
+def plateau_edges(setting: Setting) -> xr.Dataset:
+    """Where KL reaches a tenth of its value at 90° on the way to one Gaussian target, from real and Gaussian bases.
+
+    A quadratic does so at 25.84°, whatever its size.
+
+    Returns:
+        `kl_at_end` [prompt, base], nats; `edge` [prompt, base], degrees; `evaluations`, what the search took.
+    """
+    draws = setting.draws(1)
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        bases = [base_points(setting, base)[chunk] for base in TWO_BASES]
+        at = torch.stack(bases, 1)
+        vectors = torch.stack([directions("random", base, draws[chunk])[:, 0] for base in bases], 1)
+        ends = sphere(at, vectors, torch.tensor([float(EDGE_END)]))[:, :, 0]
+        kl = measure(suffix, ends, at)["kl"].diagonal(dim1=1, dim2=2).clamp_min(0)
+        search = thresholds_along(suffix, at, vectors, level=EDGE_SHARE * kl, grid=EDGE_GRID)
+        dims = ("prompt", "base")
+        return xr.Dataset(
+            {"kl_at_end": (dims, kl), "edge": (dims, search.size), "evaluations": (dims, search.evaluations)}
+        )
+
+    options = {"bases": TWO_BASES, "share": EDGE_SHARE, "grid": EDGE_GRID.tolist()}
+    labels = {
+        "kl_at_end": {"description": f"KL divergence at {EDGE_END}°", "unit": "nats"},
+        "edge": {"description": f"angle at {EDGE_SHARE:.0%} of the KL at {EDGE_END}°", "unit": "degrees"},
+        "evaluations": EVALUATIONS,
+    }
+    coords = {"base": list(TWO_BASES)}
+    return in_chunks(setting, "plateau_edges", options, compute, coords, labels, together=PROMPTS_PER_SEARCH)
+
+
+# Absolute lengths ---------------------------------------------------------------------------------------------------
 
 
 def final_distances(setting: Setting) -> np.ndarray:
@@ -46,39 +109,86 @@ def final_distances(setting: Setting) -> np.ndarray:
 
 ABSOLUTE_STEP = 0.5
 ABSOLUTE_STEPS = 100
+PUBLISHED_SHARE = 0.19
+"""Where real bases reach the published level: 7.6 units, 0.19 of the middle of the published distances to the mean."""
+LENGTHS = np.geomspace(0.02, 2, 14)
+"""Lengths of the search, in `typical_distance`."""
+CURVE_LENGTHS = np.concatenate([[0], np.geomspace(0.02, 2, 30)])
+"""The same of curves."""
 
 
-def plateau_lengths(setting: Setting, n_directions: int = 2) -> xr.Dataset:
-    """Plateau lengths in absolute steps of 0.5, as in :cite:t:`giglemiani2024synthetic`.
+def distances_to_mean(setting: Setting) -> torch.Tensor:
+    """[n_prompts] distances of the bases to the mean of real activations, in activation units."""
+    return (setting.base_activations - setting.gaussian.mean.float()).norm(dim=-1)
 
-    The length is where the L2 distance at the last block's output first reaches half the median distance between
-    unrelated prompts, up to 100 steps; `steps` counts them, NaN where censored.
+
+def typical_distance(setting: Setting) -> float:
+    """Their median to three digits: the scale of lengths in this model, free of rounding that a result's key would show."""
+    return float(f"{float(distances_to_mean(setting).median()):.3g}")
+
+
+def plateau_movements(setting: Setting) -> xr.Dataset:
+    """How far real bases have moved at PUBLISHED_SHARE of their distance to the mean, towards one Gaussian target.
+
+    Returns:
+        `l2` [prompt], the L2 distance at the last block's output, and `length` [prompt], both in activation units.
     """
-    level = float(np.median(final_distances(setting))) / 2
-    result = threshold_sizes(
+    draws, lengths = setting.draws(1), PUBLISHED_SHARE * distances_to_mean(setting)
+
+    def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
+        vectors = directions("random", setting.base_activations[chunk], draws[chunk])[:, 0]
+        points = absolute(setting.base_activations[chunk], vectors, lengths[chunk, None])
+        found = measure(suffix, points, names=("l2",))["l2"][:, 0]
+        return xr.Dataset({"l2": ("prompt", found), "length": ("prompt", lengths[chunk])})
+
+    labels = {"length": {"description": f"{PUBLISHED_SHARE} of the distance to the mean", "unit": "activation units"}}
+    return in_chunks(setting, "plateau_movements", {"share": PUBLISHED_SHARE}, compute, {}, labels)
+
+
+def plateau_lengths(setting: Setting) -> xr.Dataset:
+    """Lengths of plateaus in activation units, as in :cite:t:`giglemiani2024synthetic`.
+
+    The length is where the L2 distance at the last block's output first reaches the published level in relative terms: the
+    median of `plateau_movements`.
+
+    Returns:
+        `threshold` [prompt, base] for real and Gaussian bases, towards one Gaussian target; its attributes say the `level` and
+        the `limit`, beyond which it is NaN.
+    """
+    scale = typical_distance(setting)
+    return threshold_sizes(
         setting,
         "plateau_lengths",
-        bases=("real", "random"),
+        bases=TWO_BASES,
         mode="absolute",
-        n_directions=n_directions,
+        n_directions=1,
         effect="l2",
-        level=level,
-        tolerance=ABSOLUTE_STEP / 2,
-        grid=np.arange(5, ABSOLUTE_STEPS + 1, 5) * ABSOLUTE_STEP,
-    )
-    result = result.assign(steps=result.threshold / ABSOLUTE_STEP).isel(kind=0, drop=True)
-    return result.assign_attrs(max_steps=ABSOLUTE_STEPS)
+        level=float(plateau_movements(setting).l2.median()),
+        tolerance=0.005 * scale,
+        grid=LENGTHS * scale,
+    ).isel(kind=0, direction=0, drop=True)
 
+
+def length_curves(setting: Setting) -> xr.Dataset:
+    """L2 distances [prompt, base, direction, path_size] from real and Gaussian bases towards two targets, for any level."""
+    sizes = CURVE_LENGTHS * typical_distance(setting)
+    options = {"bases": TWO_BASES, "mode": "absolute", "sizes": sizes, "effects": ("l2",)}
+    return curves(setting, "plateau_curves_absolute", **options).isel(kind=0, drop=True)
+
+
+# Close to the base --------------------------------------------------------------------------------------------------
 
 SMALL_SIZES = tuple(2.0**-k for k in range(10, 1, -1))
 
 
 def small_perturbations(setting: Setting) -> xr.Dataset:
-    """KL and L2 at small sizes in straight mode, for the exponents of their growth."""
+    """KL and L2 [prompt, path_size] at small sizes in straight mode, for the exponents of their growth."""
     return curves(
         setting, "small_perturbations", mode="straight", sizes=SMALL_SIZES, n_directions=1, effects=("kl", "l2")
     ).isel(base=0, kind=0, direction=0, drop=True)
 
+
+# Planes -------------------------------------------------------------------------------------------------------------
 
 PLANE_COORDINATES = np.linspace(-0.25, 1.25, 31)
 PLANE_COORDS = {
@@ -101,7 +211,7 @@ def activation_plane(setting: Setting) -> xr.Dataset:
         `kl` [prompt, corner, v, u] and `corner_xy` [prompt, corner, xy]: the corners in orthonormal coordinates of the
         plane, with A at the origin and B on the first axis.
     """
-    draws = setting.draws(1, "plane")
+    draws, n = setting.draws(1, "plane"), min(N_PLANES, setting.n_prompts)
     v, u = np.meshgrid(PLANE_COORDINATES, PLANE_COORDINATES, indexing="ij")
     weights = torch.tensor(np.stack([1 - u - v, u, v]).reshape(3, -1), dtype=torch.float32)
 
@@ -121,9 +231,9 @@ def activation_plane(setting: Setting) -> xr.Dataset:
     return resumed(
         setting.folder,
         "activation_plane",
-        setting.made_by | {"n_planes": N_PLANES},
-        N_PLANES,
-        N_PLANES,
+        setting.made_by | {"n_planes": n},
+        n,
+        n,
         compute,
         setting.provenance,
     )
@@ -198,3 +308,18 @@ def pair_paths(
     options = {"interpolations": list(interpolations), "ends": chosen.tolist()}
     coords = {"interpolation": list(interpolations), "read": ["resid_post", "normalized"], "t": PAIR_T}
     return in_chunks(setting, name, options, compute, coords, PAIR_LABELS, model)
+
+
+def trained_pairs(setting: Setting) -> xr.Dataset:
+    """`pair_paths` through the network itself."""
+    return pair_paths(setting, "pairs_trained")
+
+
+def untrained_pairs(setting: Setting, initialization: str) -> xr.Dataset:
+    """The same between the same texts through fresh weights, with activations of their own.
+
+    Args:
+        initialization: a key of `models.initializer_ranges`: as `published`, or as `configured`.
+    """
+    fresh = untrained(setting.model, initializer_ranges(setting.model)[initialization], setting.seed)
+    return pair_paths(setting, f"pairs_untrained_{initialization}", fresh)

@@ -1,6 +1,5 @@
 """The report's second experiment: which directions leave the plateau sooner, and the controls of what that means."""
 
-import numpy as np
 import torch
 import xarray as xr
 
@@ -32,16 +31,44 @@ def direction_thresholds(setting: Setting, mode: str) -> xr.Dataset:
     return result.isel(base=0, drop=True)
 
 
+SEPARATED = ("random", "real-other")
+"""The report's own two kinds of direction, which decide whether directions are told apart."""
+N_MANY = 8
+"""Directions of each kind, where kinds are compared within a prompt."""
+
+
 def many_directions(setting: Setting) -> xr.Dataset:
-    """Threshold angles of eight directions of each kind, for comparisons within a prompt."""
-    return threshold_sizes(setting, "many_directions", kinds=MAIN_DIRECTIONS, n_directions=8).isel(base=0, drop=True)
+    """Threshold angles of eight random and eight real-other directions, for comparisons within a prompt."""
+    found = threshold_sizes(setting, "many_directions", kinds=SEPARATED, n_directions=N_MANY)
+    return found.isel(base=0, drop=True)
 
 
-N_STEPS = 51
+def isotropic_distances(setting: Setting) -> xr.Dataset:
+    """Threshold distances of two random and two isotropic directions, in straight mode."""
+    return threshold_sizes(setting, "isotropic_distances", kinds=("random", "naive"), mode="straight").isel(
+        base=0, drop=True
+    )
+
+
+MIXTURES = ("random mixture", "real mixture", "naive")
+
+
+def mixture_steps(setting: Setting) -> xr.Dataset:
+    """KL of steps of half the base's norm along two mixtures of either kind and two isotropic directions.
+
+    Returns:
+        `kl` [prompt, kind, direction].
+    """
+    found = curves(setting, "mixture_steps", kinds=MIXTURES, mode="straight", sizes=[0.5], effects=("kl",))
+    return found.isel(base=0, path_size=0, drop=True)
+
+
+N_STEPS = 26
+"""Points of a walk, both ends included: steps of 4 % of the way."""
 
 
 def walks_to_targets(setting: Setting) -> xr.Dataset:
-    """KL and L2 along 50 equal steps from the base to a real and to a Gaussian target :cite:p:`giglemiani2024synthetic`.
+    """KL and L2 along equal steps from the base to a real and to a Gaussian target :cite:p:`giglemiani2024synthetic`.
 
     Returns:
         `kl` and `l2` [prompt, kind, path_size], with `path_size` the share of the way.
@@ -65,8 +92,35 @@ def cosines_with_base(setting: Setting) -> xr.DataArray:
     """Cosine of each direction with its base [prompt, kind, direction]: how much of it only shrinks or grows the base."""
     base, draws = setting.base_activations, setting.draws(2)
     found = [torch.cosine_similarity(directions(kind, base, draws), base[:, None], dim=-1) for kind in DIRECTIONS]
+    return _cosines(setting, found, list(DIRECTIONS), "cosine with the base")
+
+
+def cosines_with_mean(setting: Setting) -> xr.DataArray:
+    """Cosine of each of `many_directions` with the direction to the mean of real activations [prompt, kind, direction].
+
+    Only the parts orthogonal to the base count, as they name the meridians of the sphere.
+    """
+    base, draws = setting.base_activations, setting.draws(N_MANY)
+    mean = _orthogonal(directions("towards mean", base, draws), base)
+    found = [
+        torch.cosine_similarity(_orthogonal(directions(kind, base, draws), base), mean, dim=-1) for kind in SEPARATED
+    ]
+    return _cosines(setting, found, list(SEPARATED), "cosine with the direction to the mean, orthogonal to the base")
+
+
+def _orthogonal(vectors: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """The part of vectors [n, k, d_model] that is orthogonal to the bases [n, d_model]."""
+    unit = torch.nn.functional.normalize(base, dim=-1)[:, None]
+    return vectors - (vectors * unit).sum(-1, keepdim=True) * unit
+
+
+def _cosines(setting: Setting, found: list[torch.Tensor], kinds: list[str], description: str) -> xr.DataArray:
+    """Cosines [n_prompts, n_directions] of each kind with their labels."""
     return xr.DataArray(
-        torch.stack(found, 1).numpy(), dims=("prompt", "kind", "direction"), coords={"kind": list(DIRECTIONS)}
+        torch.stack(found, 1).numpy(),
+        dims=("prompt", "kind", "direction"),
+        coords={"kind": kinds, "document": ("prompt", setting.documents)},
+        attrs={"description": description, "unit": ""},
     )
 
 
@@ -98,15 +152,27 @@ def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
     )
 
 
-def arrival_angles(setting: Setting) -> np.ndarray:
-    """[n_prompts, n_directions] angle between a base and its real-other targets: where a sphere path passes nearest to them."""
+def arrival_angles(setting: Setting) -> xr.DataArray:
+    """Angles between a base and its real-other targets [prompt, direction]: where sphere paths pass nearest to them."""
     draws = setting.draws(2)
     cosine = torch.cosine_similarity(draws.real, setting.base_activations[:, None], dim=-1)
-    return torch.rad2deg(cosine.clamp(-1, 1).acos()).numpy()
+    return xr.DataArray(
+        torch.rad2deg(cosine.clamp(-1, 1).acos()).numpy(),
+        dims=("prompt", "direction"),
+        coords={"document": ("prompt", setting.documents)},
+        attrs={"description": "angle between base and target", "unit": "degrees"},
+    )
 
 
-def same_token_pairs(setting: Setting) -> tuple[xr.Dataset, np.ndarray]:
-    """Paths to a real activation of the same last token, and which prompts have one; compare with `pair_paths`."""
+def same_token_pairs(setting: Setting) -> xr.Dataset:
+    """Paths to a real activation of another document with the same last token; NaN for prompts that have none."""
     chosen = setting.same_token_index(generator(setting.seed, "same token pairs"))
     paths = pair_paths(setting, "pairs_same_token", ends=chosen.clamp_min(0), interpolations=("linear",))
-    return paths, (chosen >= 0).numpy()
+    return paths.where(xr.DataArray((chosen >= 0).numpy(), dims="prompt"))
+
+
+def other_token_pairs(setting: Setting) -> xr.Dataset:
+    """Paths to a real activation of another document with another last token."""
+    others = (setting.elsewhere & ~setting.ends_alike).float()
+    chosen = torch.multinomial(others, 1, generator=generator(setting.seed, "other token pairs"))[:, 0]
+    return pair_paths(setting, "pairs_other_token", ends=chosen, interpolations=("linear",))

@@ -13,7 +13,7 @@ KINDS = ("random", "real-other")
 def around_bases(setting: Setting) -> xr.Dataset:
     """Curvature, predicted and measured threshold, edge and curve of random directions [prompt, base, direction]."""
     form = explanations.local_quadratic(setting, "quadratic_bases", kinds.MAIN_BASES, ("random",))
-    curves = plateaus.activation_plateaus(setting, "sphere").kl.sel(pairing="targets", drop=True)
+    curves = plateaus.plateau_curves(setting, "sphere").kl
     angles = explanations.base_controls(setting).threshold.sel(base=list(kinds.MAIN_BASES))
     return _against_quadratic(curves, angles, form.sel(kind="random", drop=True))
 

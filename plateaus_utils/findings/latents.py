@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 import xarray as xr
 
-from .. import estimates, quantities, statistics
-from ..experiments import latents, optima, sensitive
-from ..experiments.setting import Setting
-from ..saes import Dictionary
+from .. import contrasts, estimates, quantities, statistics
+from ..experiments import latents
+from ..saes import BANDS, Dictionary
+from ..sensitivity import NOISE_FLOOR
 
 
 def by_number_of_latents(spread: xr.DataArray) -> xr.Dataset:
@@ -29,60 +28,10 @@ def ends_of_sums(spread: xr.DataArray) -> xr.Dataset:
     return estimates.median(spread.sel(kind=[kind for kind in spread.kind.values.tolist() if kind.endswith(ends)]))
 
 
-def latent_sizes(sizes: xr.DataArray, along: xr.DataArray, kinds: list[str]) -> xr.DataArray:
-    """Threshold sizes along some kinds of direction and along latents, as one array [prompt, kind, direction]."""
-    return xr.concat([sizes.sel(kind=kinds), along], "kind", combine_attrs="override")
-
-
-def walks(setting: Setting, dictionary: Dictionary) -> dict[str, xr.Dataset]:
-    """Walks [prompt, path_size] to a real activation, to SAE-made ones and to a Gaussian sample, by kind of target."""
-    plain, built = sensitive.walks_to_targets(setting), latents.walks_to_built(setting, dictionary)
-    found = {"real-other": plain} | dict.fromkeys(built.kind.values.tolist(), built) | {"random": plain}
-    return {kind: walk.sel(kind=kind) for kind, walk in found.items()}
-
-
-def steepest_towards(walks: dict[str, xr.Dataset], effect: str) -> xr.DataArray:
-    """Position of the steepest step of an effect along walks [prompt, kind], in % of the way."""
-    found = [(100 * quantities.steepest(walk[effect])).reset_coords("kind", drop=True) for walk in walks.values()]
-    return xr.concat(found, xr.Variable("kind", list(walks))).assign_attrs(unit="% of the way")
-
-
-def lowered(moves: xr.Dataset) -> xr.DataArray:
-    """Whether each move lowers the threshold of its direction [prompt, moved_along, direction]; censored sizes are infinite."""
-    (move,) = set(moves.moved.dims) - {"prompt", "moved_along"}
-    return (moves.moved.fillna(np.inf) < moves.whole.fillna(np.inf)).rename({move: "direction"})
-
-
 def change(moves: xr.Dataset) -> xr.DataArray:
     """Threshold angle after each move minus the unmoved target's [prompt, moved_along, move]; NaN where one is censored."""
     labels = {"description": "change of the threshold angle", "unit": "degrees"}
     return (moves.moved - moves.whole).transpose("prompt", "moved_along", ...).assign_attrs(labels)
-
-
-def ratio_against_l0(errors: dict[str, xr.DataArray], l0: list[float]) -> xr.Dataset:
-    """Rank correlation, over SAEs, of the ratio of mean KL (SAE error over isotropic) with L0.
-
-    Args:
-        errors: SAE -> KL [prompt, kind], in the order of `l0`.
-    """
-    together = xr.concat([kl.sel(kind=["SAE error", "isotropic"]) for kl in errors.values()], "sae")
-    return estimates.estimate(
-        lambda kl: statistics.spearman(np.array(l0), kl[..., 0].mean(0) / kl[..., 1].mean(0)),
-        together.transpose("prompt", "sae", "kind"), within=("sae", "kind"), unit="",
-    )  # fmt: skip
-
-
-def steps_against_l0(steps: dict[str, xr.DataArray], l0: list[float]) -> xr.Dataset:
-    """Rank correlation, over SAEs, of the mean KL of steps along active latents with L0.
-
-    Args:
-        steps: SAE -> KL [prompt, kind, direction], in the order of `l0`.
-    """
-    means = [kl.sel(kind="active", drop=True).mean("direction") for kl in steps.values()]
-    return estimates.estimate(
-        lambda kl: statistics.spearman(np.array(l0), kl.mean(0)),
-        xr.concat(means, "sae").transpose("prompt", "sae"), within=("sae",), unit="",
-    )  # fmt: skip
 
 
 def fixed_count(architecture: str) -> str | None:
@@ -90,75 +39,101 @@ def fixed_count(architecture: str) -> str | None:
     return "a TopK encoder switches on as many latents for any input" if architecture == "topk" else None
 
 
-# Alignment ----------------------------------------------------------------------------------------------------------
+# Kinds of direction and bands ---------------------------------------------------------------------------------------
 
 
-def _labelled(setting: Setting, kinds: Sequence[str], found: list[torch.Tensor], description: str) -> xr.DataArray:
-    """Values [n_prompts, k] of each kind as [prompt, kind, direction]."""
-    return xr.DataArray(
-        torch.stack(found, 1).numpy(),
-        dims=("prompt", "kind", "direction"),
-        coords={"kind": list(kinds), "document": ("prompt", setting.documents)},
-        attrs={"description": description},
-    )
+def above(sizes: xr.DataArray, reference: str) -> xr.Dataset:
+    """Within-prompt AUROC over [kind]: a reference above each other kind of sizes [prompt, kind, direction]."""
+    others = [kind for kind in sizes.kind.values.tolist() if kind != reference]
+    found = [contrasts.auroc(sizes, "kind", reference, kind) for kind in others]
+    return over_kinds(xr.concat(found, xr.Variable("kind", others), combine_attrs="override"))
 
 
-def nearest_latent(setting: Setting, dictionary: Dictionary, kinds: Sequence[str], k: int = 2) -> xr.DataArray:
-    """`latents.alignment` of k directions of each kind [prompt, kind, direction]."""
-    found = [latents.alignment(setting, dictionary, kind, k) for kind in kinds]
-    return _labelled(setting, kinds, found, "largest cosine with a latent")
+def by_band(statistic: Callable[[xr.DataArray], xr.Dataset], sample: xr.DataArray, bands: xr.DataArray) -> xr.Dataset:
+    """A statistic of the latents of each frequency band, over [..., band], where prompts have one.
 
-
-def share_in_span(setting: Setting, dictionary: Dictionary, kinds: Sequence[str], k: int = 2) -> xr.DataArray:
-    """`latents.alignment_with_active` of k directions of each kind [prompt, kind, direction]."""
-    found = [latents.alignment_with_active(setting, dictionary, kind, setting.draws(k)) for kind in kinds]
-    return _labelled(setting, kinds, found, "share in the span of active latents")
-
-
-def optimum_share(setting: Setting, dictionary: Dictionary, n_prompts: int) -> xr.Dataset:
-    """Rank correlation, over prompts, of a real-other direction's share in the span of active latents with its margin.
-
-    The direction is that of the real-other corner of chapter 4, the margin that by which the corner is a local minimum.
+    Args:
+        statistic: such as `estimates.mean`.
+        sample: [prompt, direction, ...]; censored sizes count as their limit.
+        bands: [prompt, direction] the band of each direction's latent, see `latents.active_bands`.
     """
-    margins = optima.corner_statistics(optima.triangle_sections(setting, "triangles", n_prompts)).margin
-    draws = setting.draws(3, "triangle")
-    share = latents.alignment_with_active(setting, dictionary, "real-other", draws)[:, None, :1]
-    share = _labelled(setting, ["real-other"], [share[:, 0]], "share in the span of active latents")
-    return estimates.spearman(share.isel(kind=0, direction=0, drop=True), margins.sel(section="real-other", drop=True))
+    known = sample.fillna(sample.attrs["limit"]) if "limit" in sample.attrs else sample
+    found = {}
+    for band in BANDS:
+        of_prompts = known.where(bands == band).mean("direction")
+        has_one = (bands == band).any("direction").values
+        if has_one.any():
+            found[band] = statistic(of_prompts.isel(prompt=has_one))
+    return estimates.together(found, "band").transpose(..., "band")
 
 
-def sooner(sizes: xr.DataArray, of: str) -> xr.DataArray:
-    """Whether sizes of one kind are below the median random direction of the prompt [prompt, direction]."""
-    sizes = sizes.fillna(np.inf)
-    return sizes.sel(kind=of, drop=True) < sizes.sel(kind="random", drop=True).median("direction")
+def over_kinds(sample: xr.DataArray) -> xr.Dataset:
+    """Means over documents of samples [prompt, kind], over [kind]."""
+    found = {kind: estimates.document_mean(sample.sel(kind=kind, drop=True)) for kind in sample.kind.values.tolist()}
+    return estimates.together(found, "kind")
 
 
 # Several SAEs -------------------------------------------------------------------------------------------------------
 
 
-def by_sae(statistic: Callable[[xr.DataArray], xr.Dataset], samples: dict[str, xr.DataArray]) -> xr.Dataset:
-    """Estimates of a sample of each SAE, over [sae, ...]."""
-    return estimates.together({name: statistic(sample) for name, sample in samples.items()}, "sae")
+def logarithms(kl: xr.DataArray) -> xr.DataArray:
+    """Logarithms of KL divergences, which are at least the noise floor."""
+    return np.log(kl.clip(NOISE_FLOOR)).assign_attrs(unit="")
 
 
-def error_ratio(kl: xr.DataArray) -> xr.Dataset:
-    """Mean KL of the SAE's error over that of each other step of its length, over [kind], from KL [prompt, kind]."""
-    return estimates.ratio_of_means(kl, "kind", of="SAE error")
+def log_ratios(kl: xr.DataArray, of: str) -> xr.DataArray:
+    """Logarithms of the KL divergence of one kind over that of each other kind [..., kind]."""
+    logs = logarithms(kl)
+    others = [kind for kind in kl.kind.values.tolist() if kind != of]
+    return logs.sel(kind=of, drop=True) - logs.sel(kind=others)
 
 
-def switched_on(setting: Setting, dictionaries: Sequence[Dictionary]) -> xr.DataArray:
-    """`latents.codes_switched_on` [sae, kind, vector]."""
-    found = {d.name: latents.codes_switched_on(setting, d) for d in dictionaries}
-    kinds = list(next(iter(found.values())))
-    counts = np.array([[counts[kind] for kind in kinds] for counts in found.values()])
-    return xr.DataArray(counts, dims=("sae", "kind", "vector"), coords={"sae": list(found), "kind": kinds})
+def geometric_mean(logs: xr.DataArray) -> xr.Dataset:
+    """Geometric mean of what has these logarithms [prompt, ...], over the dimensions that are kept."""
+    return estimates.exponential(estimates.mean(logs))
 
 
-def decimal_logarithms(counts: xr.DataArray, sae: str) -> xr.DataArray:
-    """log10 of the numbers switched on of one SAE [kind, vector]; none counts as one."""
-    return np.log10(counts.sel(sae=sae, drop=True).clip(min=1)).assign_attrs(
-        description=f"log10 of latents switched on, {sae}"
-    )
+def of_one_architecture(dictionaries: Sequence[Dictionary]) -> dict[str, float]:
+    """L0 of each TopK SAE by name, so that SAEs differ in sparsity alone; of all where there is none."""
+    return {d.name: d.l0 for d in dictionaries if d.sae.cfg.architecture() == "topk"} or {
+        d.name: d.l0 for d in dictionaries
+    }
+
+
+def ratio_against_l0(errors: xr.DataArray, l0: dict[str, float]) -> xr.Dataset:
+    """Rank correlation, over SAEs, of the ratio of KL divergences (SAE error over isotropic) with L0.
+
+    Args:
+        errors: KL [sae, prompt, kind].
+        l0: SAE -> its L0, of those that count.
+    """
+    return _against_l0(log_ratios(errors, "SAE error").sel(kind="isotropic", drop=True), l0)
+
+
+def steps_against_l0(steps: xr.DataArray, l0: dict[str, float]) -> xr.Dataset:
+    """Rank correlation, over SAEs, of the geometric mean KL of steps along active latents with L0.
+
+    Args:
+        steps: KL [sae, prompt, kind, direction].
+        l0: SAE -> its L0, of those that count.
+    """
+    return _against_l0(logarithms(steps).sel(kind="active", drop=True).mean("direction"), l0)
+
+
+def _against_l0(sample: xr.DataArray, l0: dict[str, float]) -> xr.Dataset:
+    """The interval is over documents; how other SAEs of these sizes would turn out is not in it."""
+    return estimates.estimate(
+        lambda values: statistics.spearman(np.array(list(l0.values())), values.mean(0)),
+        sample.sel(sae=list(l0)).transpose("prompt", "sae"), within=("sae",), unit="",
+    )  # fmt: skip
+
+
+# The encoder --------------------------------------------------------------------------------------------------------
+
+
+def decimal_logarithms(counts: xr.DataArray) -> xr.DataArray:
+    """log10 of the numbers of latents switched on [prompt, kind]; no latent counts as one."""
+    return np.log10(counts.clip(1)).assign_attrs(description="log10 of latents switched on", unit="")
 
 
 # Single latents -----------------------------------------------------------------------------------------------------

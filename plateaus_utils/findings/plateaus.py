@@ -1,11 +1,14 @@
 """Chapter 2: plateaus around bases."""
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
+from .. import estimates, quantities
 from ..experiments import plateaus
 from ..experiments.setting import Setting
-from ..models import initializer_ranges, untrained
+from ..primaries.plateaus import length_ratios
 from ..sensitivity import KL_THRESHOLD
 
 
@@ -19,21 +22,48 @@ def chord(degrees: float, end: float) -> float:
     return float(np.sin(np.deg2rad(degrees) / 2) / np.sin(np.deg2rad(end) / 2))
 
 
-def plateau_steps(setting: Setting) -> xr.DataArray:
-    """Plateau lengths [prompt, base, direction] in steps of 0.5, NaN where censored; see `plateaus.plateau_lengths`."""
-    lengths = plateaus.plateau_lengths(setting)
-    labels = {"description": "plateau length", "unit": "steps", "limit": lengths.attrs["max_steps"]}
-    return lengths.steps.assign_attrs(labels)
+def auroc_by_level(kl: xr.DataArray) -> xr.Dataset:
+    """AUROC of threshold angles, real against each other base, over [base, level], for KL thresholds from 0.01 to 5 nats.
 
-
-def trained_and_untrained_pairs(setting: Setting, seed: int) -> xr.Dataset:
-    """`plateaus.pair_paths` through the trained network and two untrained ones, with a dimension `network`.
-
-    One is initialized as the configuration states, one as the model's authors publish, see `models.initializer_ranges`.
+    Args:
+        kl: curves [prompt, base, direction, path_size].
     """
-    networks = {"trained": None} | {
-        f"untrained ({name})": untrained(setting.model, spread, seed)
-        for name, spread in initializer_ranges(setting.model).items()
-    }
-    found = [plateaus.pair_paths(setting, f"pairs_{i}", network) for i, network in enumerate(networks.values())]
-    return xr.concat(found, xr.Variable("network", list(networks)))
+    angles = quantities.crossings(kl, np.geomspace(0.01, 5, 15))
+    return estimates.auroc(angles, "base", of="real", n_boot=500)
+
+
+def unrelated_distance(setting: Setting) -> float:
+    """Median L2 distance at the last block's output between unrelated prompts, activation units."""
+    return float(np.median(plateaus.final_distances(setting)))
+
+
+def ratio_by_level(distances: xr.DataArray, marks: dict[str, float]) -> xr.Dataset:
+    """Ratio of plateau lengths, real over Gaussian bases, over [base, level], for levels below, between and above `marks`.
+
+    Args:
+        distances: curves [prompt, base, direction, path_size] of the L2 distance.
+        marks: name -> level, activation units.
+    """
+    ends = min(marks.values()) / 4, max(marks.values()) * 1.5
+    found = estimates.exponential(estimates.mean(length_ratios(distances, np.geomspace(*ends, 15)), n_boot=1000))
+    return found.expand_dims(base=["random"])
+
+
+NETWORKS = ("trained", "untrained (published)", "untrained (configured)")
+
+
+def by_network(*pairs: xr.Dataset) -> xr.Dataset:
+    """Paths through NETWORKS, in that order, over as many prompts as all of them have, with a dimension `network`."""
+    n = min(found.sizes["prompt"] for found in pairs)
+    shown = [found.isel(prompt=slice(n)) for found in pairs]
+    return xr.concat(shown, xr.Variable("network", list(NETWORKS)), combine_attrs="override")
+
+
+def mean_by_network(measure: Callable[[xr.Dataset], xr.DataArray], *pairs: xr.Dataset) -> xr.Dataset:
+    """Mean over documents of a measure of paths through NETWORKS, each over all prompts that it has, over [network].
+
+    Args:
+        measure: paths -> [prompt].
+    """
+    found = [estimates.document_mean(measure(paths)) for paths in pairs]
+    return estimates.together(dict(zip(NETWORKS, found, strict=True)), "network")

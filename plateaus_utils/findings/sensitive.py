@@ -3,44 +3,20 @@
 import numpy as np
 import xarray as xr
 
-from .. import estimates, kinds, quantities, statistics
+from .. import contrasts, estimates, kinds, quantities
 from ..experiments import sensitive
 from ..experiments.setting import Setting
+from ..primaries.sensitive import slopes
 
 AXES = kinds.measured("sphere")
 """Kinds of direction that are followed both ways on the sphere."""
 
 
-def earlier(sizes: xr.DataArray, of: str, against: str) -> xr.DataArray:
-    """Whether a prompt's median size of one kind is below that of another [prompt]; censored sizes are infinite."""
-    medians = sizes.fillna(np.inf).median("direction")
-    return medians.sel(kind=of, drop=True) < medians.sel(kind=against, drop=True)
-
-
-def relative_pairs(pairs: xr.Dataset) -> xr.DataArray:
-    """d(t)/d(1) of linear paths between activations [prompt, t], at the last block's output."""
-    distance = pairs.from_start.sel(interpolation="linear", read="resid_post", drop=True)
-    return distance / distance.isel(t=-1, drop=True)
-
-
-def slopes(pairs: dict[str, xr.Dataset]) -> xr.DataArray:
-    """Maximal slopes of linear paths between activations [prompt, last_token], by sort of pair."""
-    found = [
-        quantities.max_slope(pair.sel(interpolation="linear", read="resid_post", drop=True)) for pair in pairs.values()
-    ]
-    return xr.concat(found, xr.Variable("last_token", list(pairs)))
-
-
-def steepest_steps(walks: xr.Dataset) -> xr.Dataset:
-    """Position of the steepest step of `l2` and `kl` along walks [prompt, kind], in % of the way."""
-    return xr.Dataset(
-        {
-            effect: (100 * quantities.steepest(walks[effect])).assign_attrs(
-                description=f"steepest step of {effect.upper()}", unit="% of the way"
-            )
-            for effect in ("l2", "kl")
-        }
-    )
+def base_norms(setting: Setting) -> xr.DataArray:
+    """Lengths of the bases [prompt]: what an angle on the sphere is an arc of."""
+    norms = setting.base_activations.norm(dim=-1).numpy()
+    coords = {"document": ("prompt", setting.documents)}
+    return xr.DataArray(norms, coords, ("prompt",), attrs={"description": "norm", "unit": "activation units"})
 
 
 def nearest_real(setting: Setting) -> list[xr.DataArray]:
@@ -71,14 +47,16 @@ def flipped_at_threshold(curves: xr.Dataset, sizes: xr.DataArray) -> xr.DataArra
 def classifier_scores(kl: xr.DataArray) -> xr.DataArray:
     """What tells random from real-other directions, larger for random ones [classifier, kind, prompt, direction].
 
-    Four single numbers of a curve, and a classifier of whole curves that has not seen the curve's document.
+    Four single numbers of a curve, and a classifier of whole curves that has not seen the curve's document. A censored angle
+    counts as the limit.
 
     Args:
         kl: curves [prompt, kind, direction, path_size] on the sphere.
     """
-    two = kl.sel(kind=["random", "real-other"])
+    two = kl.sel(kind=list(sensitive.SEPARATED))
+    angles = quantities.crossing(two)
     found = {
-        "angle at KL 0.5": quantities.crossing(two),
+        "angle at KL 0.5": angles.fillna(angles.attrs["limit"]),
         "steepest step": quantities.steepest(two),
         "area up to 90°": -quantities.area(two, 90),
         "10–90 % rise": quantities.rise(two, 90),
@@ -88,27 +66,15 @@ def classifier_scores(kl: xr.DataArray) -> xr.DataArray:
 
 
 def classifier_aurocs(scores: xr.DataArray) -> xr.Dataset:
-    """AUROC of each of `classifier_scores` over [classifier], the last row being what the whole curve gains."""
-    found = estimates.auroc(scores, "kind", "random", "real-other", n_boot=1000)
-    rows = {name: found.sel(classifier=name, drop=True) for name in scores.classifier.values.tolist()}
-    simple, *_, whole = rows
-    both = (scores.sel(classifier=name, drop=True) for name in (whole, simple))
-    gain = estimates.auroc_gain(*both, "kind", "random", "real-other", n_boot=1000)
-    return estimates.together(rows | {f"whole curve minus {simple}": gain}, "classifier")
+    """Within-prompt AUROC of each of `classifier_scores` over [classifier], the last row being what the whole curve gains."""
+    found = contrasts.auroc(scores, "kind", "random", "real-other")
+    simple, *_, whole = scores.classifier.values.tolist()
+    gain = found.sel(classifier=whole, drop=True) - found.sel(classifier=simple, drop=True)
+    gain = gain.expand_dims(classifier=[f"whole curve minus {simple}"])
+    return estimates.document_means(xr.concat([found, gain], "classifier"))
 
 
 # Direction, arrival, or the mean ------------------------------------------------------------------------------------
-
-
-def cosines_with_base(setting: Setting) -> xr.DataArray:
-    """`sensitive.cosines_with_base` [prompt, kind, direction] with the documents of the prompts."""
-    return sensitive.cosines_with_base(setting).assign_coords(document=("prompt", setting.documents))
-
-
-def arrival_angles(setting: Setting) -> xr.DataArray:
-    """Angles between a base and its real-other targets [prompt, direction], degrees."""
-    found = sensitive.arrival_angles(setting)
-    return xr.DataArray(found, dims=("prompt", "direction"), coords={"document": ("prompt", setting.documents)})
 
 
 def cut_short(sizes: xr.DataArray, arrival: xr.DataArray) -> xr.DataArray:
@@ -116,35 +82,65 @@ def cut_short(sizes: xr.DataArray, arrival: xr.DataArray) -> xr.DataArray:
     return sizes.where(sizes < arrival / 2)
 
 
-def even_parts(sizes: xr.DataArray) -> xr.Dataset:
-    """How sensitive each axis is, over [kind]; see `estimates.even`."""
-    return estimates.together({kind: estimates.even(sizes, kind) for kind in AXES}, "kind")
+def both_ways(sizes: xr.DataArray) -> xr.DataArray:
+    """Threshold angles both ways along AXES and their parts [part, prompt, kind, direction]; censored ones count as limits.
+
+    `towards` and `away` are the angles θ₊ and θ₋ towards the target and away from it, `even` is their mean (θ₊ + θ₋)/2, `odd`
+    half their difference (θ₊ - θ₋)/2, negative where the target's side matters sooner.
+    """
+    known = sizes.fillna(sizes.attrs["limit"])
+    ahead = known.sel(kind=list(AXES))
+    back = known.sel(kind=["-" + kind for kind in AXES]).assign_coords(kind=list(AXES))
+    parts = {"towards": ahead, "away": back, "even": (ahead + back) / 2, "odd": (ahead - back) / 2}
+    found = xr.concat(parts.values(), xr.Variable("part", list(parts)), combine_attrs="drop")
+    return found.assign_attrs(unit="degrees")
 
 
-def odd_parts(sizes: xr.DataArray) -> xr.Dataset:
-    """How much sooner the target's side of each axis matters, over [kind]; see `estimates.odd`."""
-    return estimates.together({kind: estimates.odd(sizes, kind) for kind in AXES}, "kind")
+def mean_parts(parts: xr.DataArray) -> xr.Dataset:
+    """Means over documents of `both_ways` over [kind, part]."""
+    return estimates.document_means(parts.mean("direction", keep_attrs=True)).transpose("kind", "part")
 
 
-def even_gain(sizes: xr.DataArray, of: str, against: str) -> xr.Dataset:
-    """Even part of one kind minus that of another."""
+EFFECTS = {
+    "targets": ("random", "real-other"),
+    "deviations": ("random deviation", "real deviation"),
+    "mixtures": ("random mixture", "real mixture"),
+}
+"""How the Gaussian and the real kind of direction are called, with base and mean, without either, and as differences."""
 
-    def gain(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
-        return statistics.even(a, b) - statistics.even(c, d)
 
-    return estimates.estimate(gain, *estimates.both_ways(sizes, of), *estimates.both_ways(sizes, against))
+def real_effects(parts: xr.DataArray) -> xr.Dataset:
+    """Gaussian minus real kind of EFFECTS in the angles and parts of `both_ways`, over [effect, part]."""
+    found = {name: estimates.within_difference(parts, "kind", *pair) for name, pair in EFFECTS.items()}
+    return estimates.together(found, "effect")
 
 
-def same_token_slopes(setting: Setting, other: xr.Dataset) -> xr.DataArray:
+def deviation_gain(parts: xr.DataArray) -> xr.Dataset:
+    """How much larger the effect is between deviations than between targets."""
+    towards = parts.sel(part="towards", drop=True)
+    targets, deviations = (contrasts.difference(towards, "kind", *EFFECTS[name]) for name in ("targets", "deviations"))
+    return estimates.document_mean((deviations - targets).assign_attrs(targets.attrs))
+
+
+def angles_by_rank(setting: Setting) -> xr.Dataset:
+    """Mean threshold angles of `many_directions`, minus their prompt's mean, over [kind, rank].
+
+    Directions are ranked in each prompt by their cosine with the direction to the mean, the smallest first.
+    """
+    angles, cosines = sensitive.many_directions(setting).threshold, sensitive.cosines_with_mean(setting)
+    known = angles.fillna(angles.attrs["limit"])
+    relative = known - known.mean("direction")
+    order = np.argsort(cosines.transpose(*relative.dims).values, axis=-1, kind="stable")
+    ranked = relative.copy(data=np.take_along_axis(relative.values, order, -1)).rename(direction="rank")
+    what = {"description": "rank of the cosine with the direction to the mean", "unit": ""}
+    ranked = ranked.assign_coords(rank=("rank", np.arange(1, sensitive.N_MANY + 1), what))
+    return estimates.document_means(ranked.transpose("kind", "rank", "prompt").assign_attrs(unit="degrees"))
+
+
+def token_slopes(setting: Setting) -> xr.DataArray:
     """Maximal slopes towards an activation of the same and of another last token [prompt, last_token].
 
-    Args:
-        setting: the one that `other` is of.
-        other: `plateaus.pair_paths` to activations drawn at random; only prompts whose target there ends in another token,
-            and that have a target of the same token, are kept.
+    NaN where no other document's prompt ends in the same token.
     """
-    same, has_same = sensitive.same_token_pairs(setting)
-    drawn = setting.draws(1, "pairs").real_index[:, 0]
-    different = setting.others.tokens[drawn, -1] != setting.bases.tokens[:, -1]
-    found = slopes({"same token": same, "other token": other}).isel(prompt=has_same & different.numpy())
-    return found.assign_attrs(description="maximal slope")
+    pairs = {"same token": sensitive.same_token_pairs(setting), "other token": sensitive.other_token_pairs(setting)}
+    return xr.concat([slopes(pair) for pair in pairs.values()], xr.Variable("last_token", list(pairs)))

@@ -55,22 +55,29 @@ def nearest_panels(*distances: xr.DataArray) -> Figure:
     return figure
 
 
+SMOOTH = {"kl": (2, "quadratic"), "l2": (1, "linear map")}
+"""Effect -> the power of the chord that the simplest network would show, and what it is called."""
+
+
 @styled
-def against_linear(data: xr.Dataset, effect: str, end: float = 90.0) -> Figure:
-    """An effect relative to its value at the angle `end`, by kind of base, with the curve of a linear map.
+def against_smooth(data: xr.Dataset, end: float = 90.0, share: float = 0.1) -> Figure:
+    """KL and L2 relative to their values at the angle `end`, by kind of base, with a quadratic's and a linear map's curve.
 
     Args:
         data: effects [prompt, base, direction, path_size] on the sphere; directions are averaged first.
+        share: of KL, where a line is drawn.
     """
-    figure, axes = panels(1, 1, width=5.6)
-    relative = shares(data[effect].mean("direction"), end)
-    for kind in data.base.values.tolist():
-        band(axes[0, 0], relative.sel(base=kind), "path_size", kind, kind)
-    sizes = relative.path_size.values
-    chord = np.sin(np.deg2rad(sizes / 2)) / np.sin(np.deg2rad(end / 2))
-    axes[0, 0].plot(sizes, chord, color=COLORS["black"], linestyle=KIND_DASHES["linear map"], label="linear map")
-    axes[0, 0].set(xlabel=AXIS["degrees"], ylabel=f"{LABELS[effect]}, relative to {end:.0f}°")
-    axes[0, 0].legend(fontsize=8)
+    figure, axes = panels(1, 2, height=3.1)
+    for ax, (effect, (power, name)) in zip(axes[0], SMOOTH.items(), strict=True):
+        relative = shares(data[effect].mean("direction"), end)
+        for kind in data.base.values.tolist():
+            band(ax, relative.sel(base=kind), "path_size", kind, kind)
+        sizes = np.linspace(0, end, 91)
+        chord = np.sin(np.deg2rad(sizes / 2)) / np.sin(np.deg2rad(end / 2))
+        ax.plot(sizes, chord**power, color=COLORS["black"], linestyle=KIND_DASHES["linear map"], label=name)
+        ax.set(xlabel=AXIS["degrees"], ylabel=f"{LABELS[effect]}, relative to {end:.0f}°", ylim=(0, 1.2))
+        ax.legend(fontsize=8)
+    axes[0, 0].axhline(share, color=COLORS["grey"], linewidth=1)
     return figure
 
 

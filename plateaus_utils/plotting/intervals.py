@@ -1,5 +1,8 @@
 """Estimates, with their intervals: as dots, one row each, and along a coordinate."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -28,14 +31,32 @@ def _lines(ax, estimate: xr.Dataset, x: str) -> None:
 
 
 @styled
-def interval_curve(estimate: xr.Dataset, x: str, ylabel: str, reference: float | None = None) -> Figure:
-    """Estimates over [series, `x`] against a logarithmic x, which its own `description` and `unit` label."""
+def interval_curve(
+    estimate: xr.Dataset,
+    x: str,
+    ylabel: str,
+    reference: float | None = None,
+    marks: Mapping[str, float] = MappingProxyType({}),
+    scale: str = "log",
+) -> Figure:
+    """Estimates over [series, `x`] against x, which its own `description` and `unit` label.
+
+    Args:
+        reference: where to draw a dotted horizontal line.
+        marks: name -> place on x of a vertical line.
+        scale: of the axis of x, as matplotlib calls it.
+    """
     figure, axes = panels(1, 1, width=5.6)
     ax = axes[0, 0]
     _lines(ax, estimate, x)
     if reference is not None:
         ax.axhline(reference, color=COLORS["grey"], linewidth=1, linestyle=":")
-    ax.set(xlabel=axis_text(estimate[x]), ylabel=ylabel, xscale="log")
+    for name, place in marks.items():
+        ax.axvline(place, color=COLORS["black"], linewidth=1, linestyle="--")
+        ax.annotate(
+            name, (place, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="right", va="top", fontsize=8
+        )
+    ax.set(xlabel=axis_text(estimate[x]), ylabel=ylabel, xscale=scale)
     return figure
 
 
