@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from ..activations import Gaussian
 from .style import COLORS, KIND_COLORS, KIND_DASHES, SERIES, axis_text, panels, styled
@@ -90,13 +91,15 @@ def between_and_within(x: xr.DataArray, y: xr.DataArray, by: str, slope: float) 
     for mark, kind in zip(itertools.cycle("os^"), x[by].values.tolist(), strict=False):
         own = [(values / mean).sel({by: kind}).values.ravel() for values, mean in zip((x, y), means, strict=True)]
         axes[0, 1].plot(*own, mark, markersize=2, alpha=0.25, color=KIND_COLORS.get(kind), label=kind)
-    line = np.array(axes[0, 1].get_xlim()).clip(1e-3)
+    line = np.array([float(limit) for limit in ((x / means[0]).min(), (x / means[0]).max())])
     axes[0, 1].plot(line, line**slope, color=COLORS["black"], linestyle=":", linewidth=1.4)
     axes[0, 1].set(
         xlabel=f"{x.attrs['description']} over the prompt's", ylabel=f"{y.attrs['description']} over the prompt's"
     )
     for ax in axes[0]:
         ax.set(xscale="log", yscale="log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
     axes[0, 1].legend(fontsize=8, markerscale=2)
     return figure
 
@@ -118,7 +121,7 @@ def bends(slope: xr.DataArray, second: xr.DataArray, by: str) -> Figure:
         found = slope.sel({by: member}).clip(-wide, wide), second.sel({by: member}).clip(-high, high)
         ax.plot(*found, "o", markersize=3, alpha=0.5, color=KIND_COLORS.get(member), label=f"{member} corner")
         ax.set(xlabel=axis_text(slope), ylim=(-1.08 * high, 1.08 * high), xlim=(-1.08 * wide, 1.08 * wide))
-        ax.legend(fontsize=8, loc="upper right")
+        ax.legend(fontsize=8, loc="lower right")
     axes[0, 0].set(ylabel=axis_text(second))
     return figure
 

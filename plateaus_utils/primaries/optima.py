@@ -26,7 +26,7 @@ def second_difference(lines: xr.Dataset, step: float = STEP) -> xr.DataArray:
         step: weight of the other target.
     """
     before, corner, after = _around(lines, step)
-    return (before + after - 2 * corner).assign_attrs(description="second difference at the corner", unit="degrees")
+    return (before + after - 2 * corner).assign_attrs(description="second difference", unit="degrees")
 
 
 def slope_times_step(lines: xr.Dataset, step: float = STEP) -> xr.DataArray:
@@ -35,7 +35,7 @@ def slope_times_step(lines: xr.Dataset, step: float = STEP) -> xr.DataArray:
     By so much the angle changes over one step if the line is straight.
     """
     before, _, after = _around(lines, step)
-    return ((after - before) / 2).assign_attrs(description="slope times step at the corner", unit="degrees")
+    return ((after - before) / 2).assign_attrs(description="slope times step", unit="degrees")
 
 
 def lowest(lines: xr.Dataset, step: float = STEP) -> xr.DataArray:
