@@ -183,6 +183,7 @@ def test_a_linear_network_neither_contracts_nor_grows_and_is_its_quadratic_close
     setting = experiment.toy_setting(linear(generator(0, "linear")), 8, seed=0)
     data = experiment.measure_network(setting)
     values = findings.of_toys(data.expand_dims(superposition=["without"], noise=["without"], network=[0]))
+    assert list(values) == list(findings.PREDICTED)
     for name in ("‖δ‖ through all blocks (log)", "‖x‖ through all blocks (log)", "‖δ‖/‖x‖ through all blocks (log)"):
         assert values[name].values == pytest.approx(0, abs=1e-5)
     # On the sphere the norm is fixed, so logits move by W(x − b)/rms: the chord's variance under the base's distribution.
@@ -233,7 +234,8 @@ def planted_values(noise: float, superposition: float, flip: bool = False) -> xr
     return xr.DataArray(values, dims=("superposition", "noise", "network", "prompt"), coords=coords)
 
 
-def test_planted_effects_are_found_and_told():
+def test_planted_effects_are_found_and_told(monkeypatch):
+    monkeypatch.setattr(findings, "PREDICTED", {"noise": (1, 0), "both": (1, 1), "one network": (0, 1)})
     named = {
         "noise": planted_values(2, 0),
         "both": planted_values(-2, 3),
@@ -247,6 +249,8 @@ def test_planted_effects_are_found_and_told():
     assert told.sel(factor="noise").values.tolist() == [True, True, False]
     assert told.sel(factor="superposition").values.tolist() == [False, True, False]
     assert findings.dropped(found) == ["one network"]
+    predicted = found.as_predicted.values.tolist()
+    assert predicted == [[True, True], [False, True], [True, False]]
 
 
 def test_the_nearest_cell_is_that_of_the_closest_mean():

@@ -16,6 +16,7 @@ from .. import toys
 from ..activations import Gaussian, generator
 from ..directions import directions, draw
 from ..effects import measure
+from ..errors import ParameterError
 from ..kinds import MAIN_BASES, Draws
 from ..paths import MODES
 from ..results import resumed
@@ -100,7 +101,15 @@ def measured(folder: Path, n_networks: int, n_inputs: int, seed: int = 0, n_step
 
     Returns:
         [superposition, noise, network, prompt, ...]: see `measure_network`, and `accuracy` [superposition, noise, network].
+
+    Raises:
+        ParameterError: fewer than one network or two inputs.
+        ModelError: see `toys.networks`.
     """
+    if n_networks < 1 or n_inputs < 2:
+        raise ParameterError(
+            f"Toy networks need at least 1 network a cell and 2 inputs, not {n_networks} and {n_inputs}; ask for more."
+        )
     found = toys.networks(folder, n_networks, n_steps)
 
     def compute(_: slice) -> xr.Dataset:

@@ -24,6 +24,26 @@ CELLS = {
 """Name of a cell of the design -> its place."""
 
 
+PREDICTED = {
+    "curvature at real bases (log)": (-1, 1),
+    "curvature, Gaussian over real (log)": (1, 0),
+    "edge at real bases (°)": (1, -1),
+    "angle at 10 % of KL, real bases (°)": (1, -1),
+    "the same, real minus Gaussian (°)": (1, 0),
+    "threshold at real bases (°)": (1, -1),
+    "threshold, random minus real-other (°)": (1, 0),
+    "threshold, random minus feature on (°)": (1, 0),
+    "threshold, random minus feature off (°)": (1, 0),
+    "gates that change sign (share)": (-1, 1),
+    "‖δ‖ through all blocks (log)": (-1, 1),
+    "‖x‖ through all blocks (log)": (0, 0),
+    "‖δ‖/‖x‖ through the first block (log)": (-1, 1),
+    "‖δ‖/‖x‖ through all blocks (log)": (-1, 1),
+}
+"""Estimator -> signs of the effects of noise, if it makes a network correct errors, and of superposition, as in the chapter's
+table of predictions; 0 is no effect."""
+
+
 # Estimators ---------------------------------------------------------------------------------------------------------
 
 
@@ -85,10 +105,14 @@ def of_language_model(setting: Setting) -> dict[str, xr.DataArray]:
 def effects(values: dict[str, xr.DataArray]) -> xr.Dataset:
     """Effect of each factor over [estimator, factor], with `told`, whether the estimator tells it.
 
+    `as_predicted` says whether the effect has the sign of PREDICTED, or is not told where none is predicted.
+
     Args:
         values: `of_toys`.
     """
-    return estimates.together({name: _effects(value) for name, value in values.items()}, "estimator")
+    found = estimates.together({name: _effects(value) for name, value in values.items()}, "estimator")
+    signs = xr.zeros_like(found.value).copy(data=[PREDICTED[name] for name in values])
+    return found.assign(as_predicted=xr.where(found.told.astype(bool), np.sign(found.value), 0) == signs)
 
 
 def _effects(value: xr.DataArray) -> xr.Dataset:
@@ -107,8 +131,8 @@ def _effects(value: xr.DataArray) -> xr.Dataset:
 
 def dropped(effects: xr.Dataset) -> list[str]:
     """Names of the estimators that do not tell noise, which is what stands for error correction here."""
-    told = effects.told.sel(factor="noise")
-    return told.estimator.values[~told.values.astype(bool)].tolist()
+    told = effects.told.sel(factor="noise").astype(bool)
+    return told.estimator.values[~told.values].tolist()
 
 
 def by_cell(values: dict[str, xr.DataArray]) -> xr.Dataset:
@@ -127,6 +151,12 @@ def beside_language_model(values: dict[str, xr.DataArray], language: dict[str, x
              for name, value in language.items()}  # fmt: skip
     model = estimates.together(found, "estimator").expand_dims(cell=["language model"], axis=-1)
     return xr.concat([cells, model], "cell")
+
+
+def curves(data: xr.Dataset) -> xr.DataArray:
+    """KL [cell, prompt, base, direction, path_size] of the measured cells, averaged over networks."""
+    cells = [data.kl.sel(place, drop=True).mean("network") for place in CELLS.values()]
+    return xr.concat(cells, xr.Variable("cell", list(CELLS))).assign_coords(path_size=data.path_size)
 
 
 def nearest(table: xr.Dataset, kept: list[str]) -> dict[str, str]:

@@ -4,7 +4,16 @@ Curves and samples are DataArrays with their coordinates, intervals are the Data
 and descriptions are read from their attributes; nothing is computed here beyond medians, quartiles and bins of what is drawn.
 """
 
-from .curves import against_linear, curve_panels, flatness_panels, growth, lines_past, nearest_panels, pair_curves
+from .curves import (
+    against_linear,
+    cell_panels,
+    curve_panels,
+    flatness_panels,
+    growth,
+    lines_past,
+    nearest_panels,
+    pair_curves,
+)
 from .distributions import histogram_panels, paired_thresholds, scatter_panels, single_latents, spectrum
 from .intervals import dots, grouped_dots, interval_curve, layer_panels
 from .maps import plane, triangles
@@ -19,6 +28,7 @@ __all__ = [
     "SERIES",
     "STYLE",
     "against_linear",
+    "cell_panels",
     "curve_panels",
     "dots",
     "flatness_panels",
