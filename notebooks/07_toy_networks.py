@@ -133,9 +133,11 @@ language = findings.of_language_model(setting)
 beside = findings.beside_language_model(values, language)
 tables.matrix(beside, spec=".2f")
 
-# %% mystnb={"figure": {"caption": "Three estimators in the four cells of toy networks and in the language model. Means and 95 percent intervals over inputs, or documents; dotted: zero.", "name": "fig-toy-cells"}}
-fig = plotting.dots({name: beside.sel(estimator=name, drop=True) for name in (
-    "curvature, Gaussian over real (log)", "the same, real minus Gaussian (°)", "threshold, random minus real-other (°)")}, reference=0)
+# %% mystnb={"figure": {"caption": "Three estimators in the four cells of toy networks and in the language model: logarithm of the curvature at Gaussian over that at real bases; angle at a tenth of the KL divergence at 90 degrees, real minus Gaussian bases; threshold angle at real bases, random minus real-other directions. Means and 95 percent intervals over inputs, or documents; dotted: zero.", "name": "fig-toy-cells"}}
+shown = {"curvature ratio (log)": "curvature, Gaussian over real (log)",
+         "10 % angle, gap (°)": "angle at 10 % of KL, real minus Gaussian (°)",
+         "threshold, gap (°)": "threshold, random minus real-other (°)"}
+fig = plotting.dots({label: beside.sel(estimator=name, drop=True) for label, name in shown.items()}, reference=0)
 plotting.show(fig, "Three estimators with their intervals, a row for each cell of toy networks and one for the language model.")
 
 # %%

@@ -29,7 +29,7 @@ PREDICTED = {
     "curvature, Gaussian over real (log)": (1, 0),
     "edge at real bases (°)": (1, -1),
     "angle at 10 % of KL, real bases (°)": (1, -1),
-    "the same, real minus Gaussian (°)": (1, 0),
+    "angle at 10 % of KL, real minus Gaussian (°)": (1, 0),
     "threshold at real bases (°)": (1, -1),
     "threshold, random minus real-other (°)": (1, 0),
     "threshold, random minus feature on (°)": (1, 0),
@@ -61,7 +61,7 @@ def _outside(
         "curvature, Gaussian over real (log)": logs.sel(**gaussian) - logs.sel(**real),
         "edge at real bases (°)": known.sel(**real),
         "angle at 10 % of KL, real bases (°)": tenth.sel(**real),
-        "the same, real minus Gaussian (°)": tenth.sel(**real) - tenth.sel(**gaussian),
+        "angle at 10 % of KL, real minus Gaussian (°)": tenth.sel(**real) - tenth.sel(**gaussian),
         "threshold at real bases (°)": random,
         "threshold, random minus real-other (°)": random - sizes.sel(kind="real-other", drop=True),
     }
