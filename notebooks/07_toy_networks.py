@@ -142,15 +142,17 @@ plotting.show(fig, "Three estimators with their intervals, a row for each cell o
 
 # %%
 kept = [name for name in values if name not in findings.dropped(effects)]
-nearest = findings.nearest(beside, kept)
+nearest, beyond = findings.nearest(beside, kept), findings.beyond(beside, kept)
 
 # %% [markdown]
-# Nearest cell, for each estimator that is kept: {glue:text}`nearest`.
+# Nearest cell, for each estimator that is kept: {glue:text}`nearest`. Its interval lies beyond all four cells, so that the nearest
+# one is merely on the same side, in {glue:text}`beyond`.
 
 # %% tags=["remove-cell"]
 noise = effects.sel(factor="noise", drop=True)
 prose.glue(
     **prose.sample(setting), **prose.toys(effects, findings.dropped(effects), nearest),
+    beyond=", ".join(beyond) or "none of them",
     n_inputs_used=cells.sizes["prompt"], n_networks_used=cells.sizes["network"], n_features=networks.N_FEATURES,
     narrow=networks.WIDTHS["with"], wide=networks.WIDTHS["without"], noise=prose.percent(networks.NOISES["with"]),
     margin=networks.MARGIN, inside=f"{toys.INSIDE:.0f}",

@@ -262,3 +262,6 @@ def test_the_nearest_cell_is_that_of_the_closest_mean():
         "language model",
     ]
     assert findings.nearest(table, ["a"]) == {"a": "both"} and findings.nearest(table, []) == {}
+    assert findings.beyond(table, ["a"]) == ["a"]
+    inside = {"a": language["a"].copy(data=[50.0, 60.0, 40.0, 55.0])}
+    assert findings.beyond(findings.beside_language_model(values, inside), ["a"]) == []

@@ -164,3 +164,11 @@ def nearest(table: xr.Dataset, kept: list[str]) -> dict[str, str]:
     means = table.value.sel(estimator=[name for name in table.estimator.values if name in kept])
     gaps = abs(means.sel(cell=list(CELLS)) - means.sel(cell="language model"))
     return dict(zip(gaps.estimator.values.tolist(), gaps.idxmin("cell").values.tolist(), strict=True))
+
+
+def beyond(table: xr.Dataset, kept: list[str]) -> list[str]:
+    """Names of the estimators that are kept and whose interval of the language model lies beyond the means of all cells."""
+    chosen = table.sel(estimator=[name for name in table.estimator.values if name in kept])
+    means, model = chosen.value.sel(cell=list(CELLS)), chosen.sel(cell="language model")
+    outside = (model.low > means.max("cell")) | (model.high < means.min("cell"))
+    return outside.estimator.values[outside.values].tolist()
