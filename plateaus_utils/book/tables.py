@@ -90,6 +90,22 @@ def pairs(cells: xr.Dataset) -> Table:
     return table
 
 
+def told(effects: xr.Dataset) -> Table:
+    """Effects over [estimator, factor], each beside whether the estimator tells the factor, and whether that was predicted.
+
+    Args:
+        effects: see `findings.toys.effects`.
+    """
+    shown = {}
+    for factor in effects.factor.values.tolist():
+        found = effects.sel(factor=factor, drop=True)
+        shown[f"effect of {factor}"] = _column(found, ".2f")
+        for heading, answers in ((f"tells {factor}", found.told), (f"{factor} as predicted", found.as_predicted)):
+            words = ["yes" if answer else "no" for answer in answers.values]
+            shown[heading] = pd.Series(words, [str(row) for row in found.estimator.values])
+    return Table(shown)
+
+
 def dictionary_table(dictionaries: Sequence["Dictionary"]) -> Table:
     """How good each dictionary is: on the book's own activations, and on held-out text as its card states."""
     rows = {}

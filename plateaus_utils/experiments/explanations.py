@@ -168,7 +168,7 @@ def local_quadratic(
         for base in bases:
             at = base_points(setting, base)[chunk].to(suffix.base)
             vectors = torch.stack([directions(kind, at.cpu(), draws[chunk]) for kind in kinds], 1).to(at)
-            grams.append(_fisher_gram(suffix, at, vectors).cpu())
+            grams.append(fisher_gram(suffix, at, vectors).cpu())
         return xr.Dataset({"gram": (("prompt", "base", "kind", "direction", "i", "j"), torch.stack(grams, 1))})
 
     options = {"bases": bases, "kinds": kinds, "n_directions": n_directions}
@@ -180,8 +180,13 @@ def local_quadratic(
     return in_chunks(setting, name, options, compute, coords, labels).gram
 
 
-def _fisher_gram(suffix: Suffix, at: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """[n, kind, direction, 2, 2] from bases [n, d_model] and directions [n, kind, direction, d_model]."""
+def fisher_gram(suffix: Suffix, at: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Gram matrices [n, kind, direction, 2, 2] of b and ‖b‖u⊥ under the Fisher information, in nats; see `local_quadratic`.
+
+    Args:
+        at: bases [n, d_model].
+        vectors: directions [n, kind, direction, d_model].
+    """
     norm = at.norm(dim=-1, keepdim=True)[:, None, None]
     radial = at[:, None, None] / norm
     tangent = vectors - (vectors * radial).sum(-1, keepdim=True) * radial

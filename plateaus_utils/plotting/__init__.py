@@ -4,7 +4,16 @@ Curves and samples are DataArrays with their coordinates, intervals are the Data
 and descriptions are read from their attributes; nothing is computed here beyond medians, quartiles and bins of what is drawn.
 """
 
-from .curves import against_smooth, curve_panels, growth, lines_past, nearest_panels, pair_curves, quadratic_panels
+from .curves import (
+    against_smooth,
+    cell_panels,
+    curve_panels,
+    growth,
+    lines_past,
+    nearest_panels,
+    pair_curves,
+    quadratic_panels,
+)
 from .distributions import (
     bends,
     between_and_within,
@@ -29,6 +38,7 @@ __all__ = [
     "against_smooth",
     "bends",
     "between_and_within",
+    "cell_panels",
     "curve_panels",
     "dots",
     "grouped_dots",

@@ -43,6 +43,23 @@ def curve_panels(data: xr.Dataset, group: str, effects: Sequence[str], means: Se
 
 
 @styled
+def cell_panels(kl: xr.DataArray) -> Figure:
+    """KL divergence against angle by kind of base, a panel for each `cell`: median and quartiles over prompts.
+
+    Args:
+        kl: [cell, prompt, base, direction, path_size]; directions are averaged first.
+    """
+    figure, axes = panels(1, kl.sizes["cell"], width=8.4, sharey=True)
+    for ax, cell in zip(axes[0], kl.cell.values.tolist(), strict=True):
+        for base in kl.base.values.tolist():
+            band(ax, kl.sel(cell=cell, base=base).mean("direction"), "path_size", base, base)
+        ax.set(xlabel=f"θ (degrees), {cell}", xticks=[0, 60, 120, 180])
+    axes[0, 0].set(ylabel=LABELS["kl"])
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+@styled
 def nearest_panels(*distances: xr.DataArray) -> Figure:
     """Distances [prompt, kind, path_size] to the nearest real activation along paths, one panel for each mode."""
     figure, axes = panels(1, len(distances), sharey=True)
