@@ -103,7 +103,8 @@ cells.accuracy.mean("network").to_pandas().round(3)
 
 # %% mystnb={"figure": {"caption": "KL divergence against the angle around real, Gaussian (random) and isotropic (naive) bases in the four cells: with neither superposition nor noise, with one, with both. Mean over networks and directions; median and quartiles over inputs.", "name": "fig-toy-curves"}}
 fig = plotting.cell_panels(findings.curves(cells))
-plotting.show(fig, "Four panels of KL curves against angle, one for each cell, each with bands for real, random and naive bases.")
+plotting.show(
+    fig, "Four panels of KL curves against angle, one for each cell, each with bands for real, random and naive bases.")
 
 # %% [markdown]
 # ## What tells the cells apart?
@@ -141,7 +142,8 @@ shown = {"curvature ratio (log)": "curvature, Gaussian over real (log)",
          "10 % angle, gap (°)": "angle at 10 % of KL, real minus Gaussian (°)",
          "threshold, gap (°)": "threshold, random minus real-other (°)"}
 fig = plotting.dots({label: beside.sel(estimator=name, drop=True) for label, name in shown.items()}, reference=0)
-plotting.show(fig, "Three estimators with their intervals, a row for each cell of toy networks and one for the language model.")
+plotting.show(
+    fig, "Three estimators with their intervals, a row for each cell of toy networks and one for the language model.")
 
 # %%
 kept = [name for name in values if name not in findings.dropped(effects)]
