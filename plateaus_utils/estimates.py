@@ -144,6 +144,21 @@ def document_mean(sample: xr.DataArray, level: float = statistics.LEVEL) -> xr.D
     return xr.Dataset(found, attrs={"unit": sample.attrs.get("unit", "")})
 
 
+def exponential(found: xr.Dataset) -> xr.Dataset:
+    """An estimate of logarithms of ratios as one of ratios."""
+    return found.assign({part: np.exp(found[part]) for part in PARTS})
+
+
+def document_means(sample: xr.DataArray) -> xr.Dataset:
+    """`document_mean` of every member of the dimensions [...] that a sample [prompt, ...] has beside the first."""
+    kept = [str(dim) for dim in sample.dims if dim != "prompt"]
+    if not kept:
+        return document_mean(sample)
+    members = sample[kept[0]]
+    found = [document_means(sample.isel({kept[0]: i}, drop=True)) for i in range(len(members))]
+    return xr.concat(found, members.variable, data_vars=PARTS, combine_attrs="override")
+
+
 def by_corpus(sample: xr.DataArray) -> xr.Dataset:
     """`document_mean` of the documents of each corpus [corpus]; a document's name starts with its corpus and a slash."""
     corpora = np.array([str(document).rpartition("/")[0] for document in sample.document.values])

@@ -47,7 +47,7 @@ def matched_points(setting: Setting, suffix: Suffix, chunk: slice) -> torch.Tens
 
 def _points(setting: Setting, base: str, suffix: Suffix, chunk: slice) -> torch.Tensor:
     found = matched_points(setting, suffix, chunk) if base == MATCHED else base_points(setting, base)[chunk]
-    return found.to(suffix.base)
+    return found.to(suffix.base).contiguous()  # the mean base is one vector seen n times
 
 
 def _across(setting: Setting, at: torch.Tensor, chunk: slice) -> torch.Tensor:
@@ -132,8 +132,10 @@ TRANSPLANT_LABELS = {
 
 def block_ranges(setting: Setting) -> dict[str, Sequence[int]]:
     """Name of RANGES -> blocks: thirds of those after the hook, and all of them; the final norm belongs to the last third."""
-    thirds = np.array_split(np.arange(setting.layer, setting.model.n_layers + 1), 3)
-    return {name: [*map(int, blocks)] for name, blocks in zip(RANGES, (*thirds, np.concatenate(thirds)), strict=True)}
+    n_layers = setting.model.n_layers
+    early, middle, late = ([*map(int, third)] for third in np.array_split(np.arange(setting.layer, n_layers), 3))
+    late.append(n_layers)
+    return dict(zip(RANGES, (early, middle, late, early + middle + late), strict=True))
 
 
 def transplants(setting: Setting) -> xr.Dataset:

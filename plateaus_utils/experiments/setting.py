@@ -115,6 +115,11 @@ class Setting:
         """[n_prompts] the document of each base, for resampling."""
         return self.bases.documents
 
+    @property
+    def n_documents_available(self) -> int:
+        """How many documents bases and others come from together: what the corpora at hand hold."""
+        return len(np.union1d(self.documents, self.others.documents))
+
     def first(self, n: int) -> "Setting":
         """The same setting with only its first n bases.
 

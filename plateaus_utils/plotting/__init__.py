@@ -4,9 +4,18 @@ Curves and samples are DataArrays with their coordinates, intervals are the Data
 and descriptions are read from their attributes; nothing is computed here beyond medians, quartiles and bins of what is drawn.
 """
 
-from .curves import against_linear, curve_panels, flatness_panels, growth, lines_past, nearest_panels, pair_curves
+from .curves import (
+    against_linear,
+    curve_panels,
+    flatness_panels,
+    frozen_panels,
+    growth,
+    lines_past,
+    nearest_panels,
+    pair_curves,
+)
 from .distributions import histogram_panels, paired_thresholds, scatter_panels, single_latents, spectrum
-from .intervals import dots, grouped_dots, interval_curve, layer_panels
+from .intervals import change_panels, dots, grouped_dots, interval_curve, layer_panels
 from .maps import plane, triangles
 from .style import COLORS, KIND_COLORS, KIND_DASHES, LABELS, SERIES, STYLE, show
 from .walks import path_sketch, token_curve, walk
@@ -19,9 +28,11 @@ __all__ = [
     "SERIES",
     "STYLE",
     "against_linear",
+    "change_panels",
     "curve_panels",
     "dots",
     "flatness_panels",
+    "frozen_panels",
     "grouped_dots",
     "growth",
     "histogram_panels",

@@ -1,5 +1,7 @@
 """Estimates, with their intervals: as dots, one row each, and along a coordinate."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -49,6 +51,29 @@ def layer_panels(sizes: xr.Dataset, separation: xr.Dataset) -> Figure:
     axes[0, 0].set(ylabel="median threshold angle (degrees)")
     axes[0, 1].set(ylabel="AUROC", ylim=(0, 1))
     axes[0, 1].axhline(0.5, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+    return figure
+
+
+@styled
+def change_panels(changes: xr.Dataset, names: Mapping[str, str]) -> Figure:
+    """Estimates over [quantity, base, part, block] against the block: a row for each quantity, a column for each part.
+
+    Args:
+        names: quantity -> text of its axis.
+    """
+    parts = changes.part.values.tolist()
+    figure, axes = panels(len(names), len(parts), height=1.9, sharex=True, sharey="row")
+    for row, (quantity, name) in zip(axes, names.items(), strict=True):
+        for ax, part in zip(row, parts, strict=True):
+            _lines(ax, changes.sel(quantity=quantity, part=part), "block")
+            ax.axhline(0, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+            if ax.get_legend() is not None and ax is not axes[0, 0]:
+                ax.get_legend().remove()
+        row[0].set(ylabel=f"change of\n{name}")
+    for ax, part in zip(axes[0], parts, strict=True):
+        ax.set_title(part, fontsize=10)
+    for ax in axes[-1]:
+        ax.set(xlabel="block")
     return figure
 
 
