@@ -208,12 +208,10 @@ class Suffix:
 
     def read_derivative(self, resid_post: torch.Tensor, tangents: torch.Tensor) -> torch.Tensor:
         """How the logits [k, n, d_vocab] change along tangents [k, n, d_model] of the last block's output [n, d_model]."""
-        unembed = self.model.core.get_output_embeddings()
-
-        def read(stream: torch.Tensor) -> torch.Tensor:
-            return unembed(self._network.final_norm(stream))
-
-        return torch.func.vmap(lambda tangent: torch.func.jvp(read, (resid_post,), (tangent,))[1])(tangents)
+        norm = self._network.final_norm
+        normalized = torch.func.vmap(lambda tangent: torch.func.jvp(norm, (resid_post,), (tangent,))[1])(tangents)
+        # Outside of vmap, which would read the whole unembedding once for each tangent.
+        return nn.functional.linear(normalized, self.model.core.get_output_embeddings().weight)
 
     def _visit(self, site: Site, value: torch.Tensor) -> torch.Tensor | None:
         """Put what is held in a value's place, and keep what is recorded."""

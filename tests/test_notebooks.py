@@ -27,6 +27,7 @@ DEFINITIONS = {
     "04_local_optima": {"0.5"},
     "05_sae_features": {"0.5"},
     "06_trivial_explanations": set(),
+    "08_damping_or_dilution": {"0.8"},
     "claims": set(),
     "explorer": set(),
     "explorer_live": set(),

@@ -11,7 +11,7 @@ QUANTITIES = {
     "tangent": "log‖δ‖",
     "stream": "log‖x‖",
     "ratio": "log‖δ‖/‖x‖",
-    "read": "log of what the output reads",
+    "read": "log√(δᵀFδ)",
 }
 """Variable -> its name on the page; the third is the first minus the second."""
 
@@ -171,7 +171,7 @@ def strongest(transplants: xr.Dataset) -> xr.Dataset:
     """
     step, gap = moved(transplants, "curvature")
     cells = step.sel(way=next(iter(WAYS)), range=list(RANGES[:3]), drop=True).stack(cell=("part", "range"))
-    place = int(cells.isel(prompt=slice(0, None, 2)).mean("prompt").argmax())
+    place = int(cells.isel(prompt=slice(0, None, 2)).mean("prompt").argmax("cell"))
     part, where = cells.cell.values[place]
     rest = [x.isel(prompt=slice(1, None, 2)) for x in (cells.isel(cell=place).reset_coords(drop=True), gap)]
     rest[0] = rest[0].assign_coords(document=rest[1].document)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..estimates import PARTS
 from .style import COLORS, KIND_COLORS, KIND_DASHES, SERIES, axis_text, panels, styled
@@ -19,8 +20,11 @@ def _drawable(estimate: xr.Dataset) -> xr.Dataset:
 def _lines(ax, estimate: xr.Dataset, x: str) -> None:
     """Estimates over [series, `x`], whatever the first is called, as lines with bands."""
     (by,) = (dim for dim in estimate.value.dims if dim != x)
-    ax.set_prop_cycle(SERIES)
-    for member in estimate[by].values.tolist():
+    members = estimate[by].values.tolist()
+    taken = {KIND_COLORS.get(member) for member in members}
+    free = [look for look in SERIES if look["color"] not in taken]
+    ax.set_prop_cycle(color=[look["color"] for look in free], linestyle=[look["linestyle"] for look in free])
+    for member in members:
         found = _drawable(estimate.sel({by: member}))
         own = {"color": KIND_COLORS.get(member), "linestyle": KIND_DASHES.get(member)}
         (line,) = ax.plot(estimate[x], found.value, label=member, marker="o", markersize=3, **own)
@@ -74,6 +78,7 @@ def change_panels(changes: xr.Dataset, names: Mapping[str, str]) -> Figure:
         ax.set_title(part, fontsize=10)
     for ax in axes[-1]:
         ax.set(xlabel="block")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
