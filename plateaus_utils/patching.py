@@ -10,10 +10,11 @@ forward pass before it is used.
 """
 
 import copy
+import functools
 import inspect
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from .anatomy import Site, Values, anatomy, visited
 from .errors import ActivationError, ModelError
 from .models import LanguageModel
 
@@ -104,6 +106,8 @@ class Suffix:
         self._places = [p - self.start for p in places]
         self._prefix: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._network = _Network(model)
+        self._held: Values = {}
+        self._seen: Values = {}
         self._clean_run()
         clean = self._clean[:, self._places]
         self.base = clean[:, 0] if len(places) == 1 else clean
@@ -133,7 +137,8 @@ class Suffix:
         if not points.float().norm(dim=-1).isfinite().all():  # norms take the square, which overflows first
             raise ActivationError("A point to patch contains NaN or infinite values, or is too long for float32.")
         stream = self._stream(points.to(self._clean)).flatten(0, 1)
-        logits, resid_post = self._network.run(stream, self.layer, self.start, self._attend)
+        with visited([*(self._held | self._seen)], self._visit):
+            logits, resid_post = self._network.run(stream, self.layer, self.start, self._attend)
         # Centred writing weights leave the mean over the hidden dimensions as the patch set it.
         resid_post = self.model.canonical(resid_post) + (
             stream[:, -1].mean(-1, keepdim=True) if self.model.centred else 0
@@ -146,6 +151,7 @@ class Suffix:
         chosen = copy.copy(self)
         chosen.tokens, chosen.base, chosen._clean = self.tokens[prompts], self.base[prompts], self._clean[prompts]
         chosen._prefix = {layer: (key[prompts], value[prompts]) for layer, (key, value) in self._prefix.items()}
+        chosen._held = {site: value[prompts] for site, value in self._held.items()}
         return chosen
 
     def batches(self, n_points: int) -> Iterator[slice]:
@@ -157,6 +163,66 @@ class Suffix:
     def derivative(self, points: torch.Tensor, tangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits at `points` and their directional derivative along `tangents`, by forward-mode differentiation."""
         return torch.func.jvp(lambda x: self(x).logits, (points,), (tangents.to(points),))
+
+    # Inside the blocks, see `anatomy` -----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def record(self, points: torch.Tensor, sites: Sequence[Site]) -> Values:
+        """The values [n_prompts, n_points, ...] of some sites at points like those of a call."""
+        recorder = copy.copy(self)
+        recorder._seen = {site: torch.empty(0) for site in sites}
+        recorder(points)
+        return {site: value for site, value in recorder._seen.items() if len(value)}
+
+    def holding(self, values: Values) -> "Suffix":
+        """The same continuation with the values of some sites held, whatever the points; NaN leaves an element free.
+
+        Args:
+            values: [n_prompts, 1, ...], or [n_prompts, n_points, ...] for one value at each point; as of `record`.
+
+        Raises:
+            ActivationError: they belong to another number of prompts.
+        """
+        if wrong := [len(value) for value in values.values() if len(value) != self.n_prompts]:
+            raise ActivationError(f"The values to hold are of {wrong[0]} prompts; this suffix has {self.n_prompts}.")
+        held = copy.copy(self)
+        held._held = self._held | values
+        return held
+
+    def trace(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits, and the stream at the last position [n_prompts, n_points, n_stages, d_model] on its way through the blocks.
+
+        The stages are the point itself, then the stream after each attention and each MLP; the last is the last block's output.
+
+        Raises:
+            ModelError: see `anatomy`.
+        """
+        stages = [(points if points.dim() == 3 else points[:, :, -1]).flatten(0, 1)]
+        with ExitStack() as stack:
+            for norm in anatomy(self.model).taps(self.layer):
+                stack.enter_context(_hooked(norm, lambda stream: stages.append(stream[:, -1])))
+            logits = self(points).logits
+        return logits, self._canonical(torch.stack(stages, 1)).unflatten(0, points.shape[:2])
+
+    def traced_derivative(self, points: torch.Tensor, tangents: torch.Tensor) -> tuple[tuple, tuple]:
+        """`trace` at `points`, and its directional derivative along `tangents`, by forward-mode differentiation."""
+        return torch.func.jvp(self.trace, (points,), (tangents.to(points),))
+
+    def read_derivative(self, resid_post: torch.Tensor, tangents: torch.Tensor) -> torch.Tensor:
+        """How the logits [k, n, d_vocab] change along tangents [k, n, d_model] of the last block's output [n, d_model]."""
+        norm = self._network.final_norm
+        normalized = torch.func.vmap(lambda tangent: torch.func.jvp(norm, (resid_post,), (tangent,))[1])(tangents)
+        # Outside of vmap, which would read the whole unembedding once for each tangent.
+        return nn.functional.linear(normalized, self.model.core.get_output_embeddings().weight)
+
+    def _visit(self, site: Site, value: torch.Tensor) -> torch.Tensor | None:
+        """Put what is held in a value's place, and keep what is recorded."""
+        held, by_prompt = self._held.get(site), value.unflatten(0, (self.n_prompts, -1))
+        if held is not None:
+            by_prompt = torch.where(held.isnan(), by_prompt, held)
+        if site in self._seen:
+            self._seen[site] = by_prompt
+        return None if held is None else by_prompt.flatten(0, 1)
 
     @torch.no_grad()
     def _clean_run(self) -> None:
@@ -227,7 +293,10 @@ class Suffix:
 
     def _attend(self, module: nn.Module, query, key, value, **options) -> torch.Tensor:
         prefix = self._prefix[module.layer_idx] if self.start else None
-        return _attention(module, query, key, value, prefix, **options)
+        patterns = (site for site in self._held | self._seen if site.part == "patterns" and site.module is module)
+        site = next(patterns, None)
+        visit = None if site is None else functools.partial(self._visit, site)
+        return _attention(module, query, key, value, prefix, visit, **options)
 
 
 def _attention(
@@ -236,6 +305,7 @@ def _attention(
     key: torch.Tensor,
     value: torch.Tensor,
     prefix: tuple[torch.Tensor, torch.Tensor] | None,
+    visit: Callable[[torch.Tensor], torch.Tensor | None] | None = None,
     scaling: float | None = None,
     softcap: float | None = None,
     sliding_window: int | None = None,
@@ -243,7 +313,8 @@ def _attention(
     """Causal attention of rows over a prefix that groups of consecutive rows share, and over themselves.
 
     Shapes: query [rows, n_heads, r, d_head]; key [rows, n_kv_heads, r, d_head]; value [rows, n_kv_heads, r, d_value]; prefix
-    tensors [n_prompts, n_kv_heads, p, ...] with rows a multiple of n_prompts. Returns [rows, r, n_heads, d_value].
+    tensors [n_prompts, n_kv_heads, p, ...] with rows a multiple of n_prompts. `visit` sees the weights, and may replace
+    them. Returns [rows, r, n_heads, d_value].
     """
     rows, n_heads, r, d_head = query.shape
     n_kv, d_value = key.shape[1], value.shape[-1]
@@ -266,6 +337,8 @@ def _attention(
     if hidden is not None:
         weights = weights.masked_fill(hidden.repeat(shared, 1), -torch.inf)
     weights = weights.float().softmax(-1).to(query.dtype)
+    held = None if visit is None else visit(weights)
+    weights = weights if held is None else held
     out = weights[..., -r:] @ value
     if prefix is not None:
         past = weights[..., :p].view(n_prompts, -1, n_kv, shared * r, p).transpose(1, 2).flatten(2, 3)

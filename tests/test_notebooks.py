@@ -28,6 +28,7 @@ DEFINITIONS = {
     "05_sae_features": {"0.5"},
     "06_trivial_explanations": set(),
     "07_toy_networks": set(),
+    "08_damping_or_dilution": {"0.8"},
     "claims": set(),
     "explorer": set(),
     "explorer_live": set(),

@@ -8,6 +8,7 @@ from .curves import (
     against_smooth,
     cell_panels,
     curve_panels,
+    frozen_panels,
     growth,
     lines_past,
     nearest_panels,
@@ -23,7 +24,7 @@ from .distributions import (
     single_latents,
     spectrum,
 )
-from .intervals import dots, grouped_dots, interval_curve, layer_panels
+from .intervals import change_panels, dots, grouped_dots, interval_curve, layer_panels
 from .maps import plane, triangles
 from .style import COLORS, KIND_COLORS, KIND_DASHES, LABELS, SERIES, STYLE, show
 from .walks import path_sketch, token_curve, walk
@@ -39,8 +40,10 @@ __all__ = [
     "bends",
     "between_and_within",
     "cell_panels",
+    "change_panels",
     "curve_panels",
     "dots",
+    "frozen_panels",
     "grouped_dots",
     "growth",
     "histogram_panels",

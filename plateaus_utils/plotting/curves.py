@@ -130,6 +130,21 @@ def pair_curves(pairs: xr.Dataset, read: str) -> Figure:
 
 
 @styled
+def frozen_panels(pairs: xr.Dataset) -> Figure:
+    """Position of the last block's output between the ends of a path, d(t) [prompt, frozen, t], for each thing frozen."""
+    figure, axes = panels(1, 1, width=5.2, height=3.2)
+    ax = axes[0, 0]
+    ax.set_prop_cycle(SERIES)
+    for frozen in pairs.frozen.values.tolist():
+        found = pairs.sel(frozen=frozen)
+        band(ax, found.from_start / (found.from_start + found.from_end), "t", f"{frozen} frozen")
+    ax.plot([0, 1], [0, 1], color=COLORS["black"], linestyle=":", linewidth=1.2, label="straight line")
+    ax.set(xlabel="t, along the great circle", ylabel="d(t), share of the way at the last block")
+    ax.legend(fontsize=8)
+    return figure
+
+
+@styled
 def lines_past(lines: xr.Dataset) -> Figure:
     """Threshold angles [prompt, section, line, s] along lines past corners, relative to the corner."""
     figure, axes = panels(1, 1, width=5.6)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..estimates import PARTS
 from .style import COLORS, KIND_COLORS, KIND_DASHES, SERIES, axis_text, panels, styled
@@ -20,8 +21,11 @@ def _drawable(estimate: xr.Dataset) -> xr.Dataset:
 def _lines(ax, estimate: xr.Dataset, x: str) -> None:
     """Estimates over [series, `x`], whatever the first is called, as lines with bands."""
     (by,) = (dim for dim in estimate.value.dims if dim != x)
-    ax.set_prop_cycle(SERIES)
-    for member in estimate[by].values.tolist():
+    members = estimate[by].values.tolist()
+    taken = {KIND_COLORS.get(member) for member in members}
+    free = [look for look in SERIES if look["color"] not in taken]
+    ax.set_prop_cycle(color=[look["color"] for look in free], linestyle=[look["linestyle"] for look in free])
+    for member in members:
         found = _drawable(estimate.sel({by: member}))
         own = {"color": KIND_COLORS.get(member), "linestyle": KIND_DASHES.get(member)}
         (line,) = ax.plot(estimate[x], found.value, label=member, marker="o", markersize=3, **own)
@@ -70,6 +74,30 @@ def layer_panels(sizes: xr.Dataset, separation: xr.Dataset) -> Figure:
     axes[0, 0].set(ylabel="median threshold angle (degrees)")
     axes[0, 1].set(ylabel="AUROC", ylim=(0, 1))
     axes[0, 1].axhline(0.5, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+    return figure
+
+
+@styled
+def change_panels(changes: xr.Dataset, names: Mapping[str, str]) -> Figure:
+    """Estimates over [quantity, base, part, block] against the block: a row for each quantity, a column for each part.
+
+    Args:
+        names: quantity -> text of its axis.
+    """
+    parts = changes.part.values.tolist()
+    figure, axes = panels(len(names), len(parts), height=1.9, sharex=True, sharey="row")
+    for row, (quantity, name) in zip(axes, names.items(), strict=True):
+        for ax, part in zip(row, parts, strict=True):
+            _lines(ax, changes.sel(quantity=quantity, part=part), "block")
+            ax.axhline(0, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+            if ax.get_legend() is not None and ax is not axes[0, 0]:
+                ax.get_legend().remove()
+        row[0].set(ylabel=f"change of\n{name}")
+    for ax, part in zip(axes[0], parts, strict=True):
+        ax.set_title(part, fontsize=10)
+    for ax in axes[-1]:
+        ax.set(xlabel="block")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
