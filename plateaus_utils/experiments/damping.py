@@ -142,48 +142,42 @@ def transplants(setting: Setting) -> xr.Dataset:
     """Curvature and edge at real and Gaussian bases, one part of the network held to its values at either.
 
     Parts are `anatomy.COEFFICIENTS`: the gates of the MLPs, the attention patterns, and the scales of the norms. Held to its
-    own values at the base, a part leaves the output there as it is and no longer moves with the perturbation.
+    own values at the base, a part leaves the output there as it is and no longer moves with the perturbation. That is done for
+    all blocks alone, and without thresholds; the rest is NaN.
 
     Returns:
         `curvature` (δᵀFδ), `threshold` (degrees, NaN where censored) and `output_change` [prompt, base, donor, part, range];
         and the first two with nothing held, `free_curvature` and `free_threshold` [prompt, base].
     """
     sites = anatomy(setting.model)
+    ranges = block_ranges(setting)
     shape = (len(TWO_BASES), len(COEFFICIENTS), len(RANGES))
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         at = {base: _points(setting, base, suffix, chunk) for base in TWO_BASES}
-        held = [
-            suffix.record(at[donor][:, None], sites.select((part,), blocks))
-            for donor in TWO_BASES
-            for part in COEFFICIENTS
-            for blocks in block_ranges(setting).values()
-        ]
-        found = {"free_curvature": [], "free_threshold": []} | {name: [] for name in TRANSPLANT_LABELS}
-        for point in at.values():
-            across = _across(setting, point, chunk)
-            free = _responses(suffix, suffix, point, across)
-            responses = [_responses(suffix.holding(values), suffix, point, across) for values in held]
-            for name in TRANSPLANT_LABELS:
-                found[name].append(torch.stack([r[name] for r in responses], 1).unflatten(1, shape))
-            for name in ("curvature", "threshold"):
-                found[f"free_{name}"].append(free[name])
         dims = ("prompt", "base", "donor", "part", "range")
-        return xr.Dataset({name: (dims[: 2 if "free" in name else 5], torch.stack(v, 1)) for name, v in found.items()})
+        found = {name: torch.full((len(at["real"]), 2, *shape), torch.nan) for name in TRANSPLANT_LABELS}
+        free = {name: torch.empty(len(at["real"]), 2) for name in ("curvature", "threshold")}
+        for i, base in enumerate(TWO_BASES):
+            across = _across(setting, at[base], chunk)
+            free["curvature"][:, i] = _local(suffix, suffix, at[base], across)[0]
+            free["threshold"][:, i] = thresholds_along(suffix, at[base].cpu(), across.cpu()).size[:, 0]
+            for j, k, m in np.ndindex(shape):
+                own = TWO_BASES[j] == base
+                if own and RANGES[m] != "all":
+                    continue
+                chosen = sites.select((COEFFICIENTS[k],), ranges[RANGES[m]])
+                held = suffix.holding(suffix.record(at[TWO_BASES[j]][:, None], chosen))
+                local = _local(held, suffix, at[base], across)
+                found["curvature"][:, i, j, k, m], found["output_change"][:, i, j, k, m] = local
+                if not own:
+                    found["threshold"][:, i, j, k, m] = thresholds_along(held, at[base].cpu(), across.cpu()).size[:, 0]
+        variables = {name: (dims, value) for name, value in found.items()}
+        return xr.Dataset(variables | {f"free_{name}": (dims[:2], value) for name, value in free.items()})
 
     coords = {"base": list(TWO_BASES), "donor": list(TWO_BASES), "part": list(COEFFICIENTS), "range": list(RANGES)}
     labels = TRANSPLANT_LABELS | {f"free_{name}": TRANSPLANT_LABELS[name] for name in ("curvature", "threshold")}
     return in_chunks(setting, "transplants", {}, compute, coords, labels, together=PROMPTS_PER_SEARCH)
-
-
-def _responses(held: Suffix, free: Suffix, at: torch.Tensor, across: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The variables of TRANSPLANT_LABELS [n] at bases [n, d_model], with some values held."""
-    curvature, change = _local(held, free, at, across)
-    return {
-        "curvature": curvature,
-        "output_change": change,
-        "threshold": thresholds_along(held, at.cpu(), across.cpu()).size[:, 0],
-    }
 
 
 def _local(held: Suffix, free: Suffix, at: torch.Tensor, across: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -259,9 +253,10 @@ def frozen_pairs(setting: Setting) -> xr.Dataset:
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         points = slerp_pair(suffix.base.cpu(), targets[chunk], torch.as_tensor(PAIR_T[1], dtype=torch.float32))
         found = [_from_ends(suffix, points)]
+        path = _recorded(suffix, points, sites.select(FROZEN[1:], blocks))
         for part in FROZEN[1:]:
-            path = _recorded(suffix, points, sites.select((part,), blocks))
-            found.append(_from_ends(suffix.holding(path), points))
+            held = {site: value for site, value in path.items() if site.part == part}
+            found.append(_from_ends(suffix.holding(held), points))
         return xr.concat(found, "frozen").transpose("prompt", "frozen", "t")
 
     coords = {"frozen": list(FROZEN), "t": PAIR_T}
