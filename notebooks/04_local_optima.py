@@ -157,7 +157,10 @@ tables.matrix(findings.agreement(by_map), heading="{}: agrees with the first map
 
 # %% tags=["hide-input"]
 beside = findings.secondary(lines, corners)
-judge("C8", primaries.lowest(lines).sel(section="real-other", drop=True), **beside)
+judge("C8", primaries.lowest(lines).sel(section="real-other", drop=True),
+      second=beside["second"], slope=beside["slope"],
+      convex=beside["convex"], convex_random=beside["convex_random"], local_random=beside["local_random"],
+      triangle=beside["triangle"], triangle_random=beside["triangle_random"])
 
 # %% tags=["remove-input"]
 verdicts.table(judge.judged)
