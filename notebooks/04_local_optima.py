@@ -89,7 +89,7 @@ tables.matrix(sizes, heading="{} corner, median (degrees) [95 %]")
 
 # %% [markdown]
 # At real-other corners half the second difference is {glue:text}`half_second`° and the slope times the step {glue:text}`slope_size`°, in
-# the mean: {glue:text}`bend_or_slope`. Whether a corner is the lowest of three points depends on the step, as the table shows: where a
+# the mean, on lines past them: {glue:text}`bend_or_slope`. Whether a corner is the lowest of three points depends on the step, as the table shows: where a
 # line has a slope, a short enough step always finds a lower point on one side.
 #
 # ## Triangles of directions
@@ -132,7 +132,7 @@ tables.columns({"median margin of the corner (degrees)": estimates.median(corner
 #
 # **A Gaussian corner is no null for it.** Mixing two independent targets leaves the mean where it is and shortens what they have beyond it:
 # half-way, to {glue:text}`shortening` of its length. So every mixture points more towards the mean than its corners do. Half-way between
-# two Gaussian corners the threshold angle is {glue:text}`sag` than at the corners, by {glue:text}`sag_size`. On a plane without any bend,
+# two Gaussian corners the threshold angle is {glue:text}`sag` than at the corners ({glue:text}`sag_size`). On a plane without any bend,
 # a corner would be lower than both neighbours in one section of three; a bend by mixing alone changes that share for every corner, real or
 # not.
 #
@@ -158,8 +158,8 @@ tables.matrix(findings.agreement(by_map), heading="{}: agrees with the first map
 # %% tags=["hide-input"]
 beside = findings.secondary(lines, corners)
 judge("C8", primaries.lowest(lines).sel(section="real-other", drop=True),
-      second=beside["second"], slope=beside["slope"], convex=beside["convex"],
-      convex_random=beside["convex_random"], local_random=beside["local_random"],
+      second=beside["second"], slope=beside["slope"],
+      convex=beside["convex"], convex_random=beside["convex_random"], local_random=beside["local_random"],
       triangle=beside["triangle"], triangle_random=beside["triangle_random"])
 
 # %% tags=["remove-input"]

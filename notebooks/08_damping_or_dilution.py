@@ -42,7 +42,7 @@ from plateaus_utils.primaries import damping as primaries
 # %% tags=["parameters"]
 profile: str = "quick"  # name of the parameter file in profiles/
 results_dir: str = "results/quick"  # folder of the results, relative to the checkout
-model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, or local folder
+model: str = "smollm2-135m-instruct"  # embedded model, Hugging Face hub id, local folder, or .gguf file
 corpus: str = "wikipedia+lee"  # packaged corpora (wikipedia, lee), hub dataset ids or local files, joined by +
 layer: int = 1  # block whose input is perturbed; 0 is the first
 seq_len: int = 10  # tokens in a prompt

@@ -178,7 +178,8 @@ def test_answer_about_optima_follows_the_share_and_the_bend():
         "slope_size": "0.46",
         "bend_or_slope": "the bend outweighs the slope",
     }
-    assert prose.bend(beside | {"second": estimate(-1, -2, 0)})["bend_or_slope"] == "the lines do not bend upwards"
+    assert prose.bend(beside | {"second": estimate(-1, -2, -0.5)})["bend_or_slope"] == "they bend downwards"
+    assert "cannot be told" in prose.bend(beside | {"second": estimate(0.1, -1, 1)})["bend_or_slope"]
 
 
 @pytest.mark.parametrize(

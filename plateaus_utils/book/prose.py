@@ -185,22 +185,22 @@ def optima(share: xr.Dataset, beside: dict[str, xr.Dataset]) -> str:
         f"A real-other direction has a smaller threshold angle than its neighbours on both sides in {percent(share)} of "
         f"{int(share.n)} lines, one a document (95 % intervals): it is a local optimum {verdict}. Of lines past Gaussian "
         f"directions the share is {percent(beside['local_random'])}. Lines curve upwards at {percent(beside['convex'])} of "
-        f"real-other and at {percent(beside['convex_random'])} of Gaussian directions; {bend(beside)['bend_or_slope']}."
+        f"real-other and at {percent(beside['convex_random'])} of Gaussian directions; "
+        f"past real-other ones, {bend(beside)['bend_or_slope']}."
     )
 
 
 def bend(beside: dict[str, xr.Dataset]) -> dict[str, str]:
-    """Half the second difference and the slope times the step at real-other corners, and which of the two is larger.
+    """Half the second difference and the slope times the step of lines past real-other corners, and which is larger.
 
     Args:
         beside: `findings.optima.secondary`.
     """
     half, slope = float(beside["second"].value) / 2, float(beside["slope"].value)
-    larger = (
-        "the bend outweighs the slope" if half > slope
-        else "the lines bend upwards, but their slope outweighs the bend" if half > 0
-        else "the lines do not bend upwards"
-    )  # fmt: skip
+    outweighs = (
+        "the bend outweighs the slope" if half > slope else "they bend upwards, but their slope outweighs the bend"
+    )
+    larger = _above(beside["second"], 0, outweighs, "they bend downwards", "whether they bend cannot be told")
     return {"half_second": f"{half:.2f}", "slope_size": f"{slope:.2f}", "bend_or_slope": larger}
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..activations import Gaussian
 from .style import COLORS, KIND_COLORS, KIND_DASHES, SERIES, axis_text, panels, styled
@@ -98,8 +98,9 @@ def between_and_within(x: xr.DataArray, y: xr.DataArray, by: str, slope: float) 
     )
     for ax in axes[0]:
         ax.set(xscale="log", yscale="log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     axes[0, 1].legend(fontsize=8, markerscale=2)
     return figure
 
