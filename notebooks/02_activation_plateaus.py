@@ -23,7 +23,7 @@
 
 # %%
 from plateaus_utils import arguments, claims, estimates, experiments, plotting, quantities, sensitivity
-from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.book import answers, prose, tables, verdicts
 from plateaus_utils.contrasts import difference
 from plateaus_utils.experiments import plateaus
 from plateaus_utils.findings import plateaus as findings
@@ -235,7 +235,7 @@ plotting.show(fig, "Ratio of plateau lengths against the L2 distance that ends a
 prose.glue(
     level=f"{level:.3g} units", half=f"{half:.3g} units", level_share=prose.percent(level / half),
     l2_90=estimates.median(sphere.l2.mean("direction").sel(path_size=90)),
-    **prose.lengths_by_level(by_length.sel(base="random"), by_level.sel(base="random")))
+    **answers.lengths_by_level(by_length.sel(base="random"), by_level.sel(base="random")))
 
 # %% [markdown]
 # The ratio lies between {glue:text}`length_smallest` and {glue:text}`length_largest`: over this range
@@ -279,8 +279,8 @@ tables.columns({"mean 10–90 % width (line: 0.8)": widths, "mean maximal slope 
 
 # %% tags=["remove-cell"]
 prose.glue(
-    width=widths, shelf=prose.shelf(widths.sel(network="trained")),
-    untrained_shelf=prose.shelf(widths.sel(network="untrained (published)")))
+    width=widths, shelf=answers.shelf(widths.sel(network="trained")),
+    untrained_shelf=answers.shelf(widths.sel(network="untrained (published)")))
 
 # %% [markdown]
 # A straight line has a width of 0.8. A width below it means a shelf: the output stays near one end, then crosses. A width
@@ -343,7 +343,7 @@ verdicts.table(judge.judged)
 prose.glue(
     **prose.sample(full, shown=setting), bos_change="without" if prepend_bos else "with",
     n_documents_bos=prose.sample(with_bos)["n_documents_used"],
-    answer=prose.plateaus(edge_means, gap, thresholds, claims.estimand("C1").null, sensitivity.KL_THRESHOLD))
+    answer=answers.plateaus(edge_means, gap, thresholds, claims.estimand("C1").null, sensitivity.KL_THRESHOLD))
 
 # %% [markdown]
 # ## What this page does not show

@@ -25,7 +25,7 @@
 import numpy as np
 
 from plateaus_utils import arguments, claims, contrasts, estimates, experiments, kinds, plotting, quantities
-from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.book import answers, prose, tables, verdicts
 from plateaus_utils.experiments import sensitive
 from plateaus_utils.findings import sensitive as findings
 from plateaus_utils.primaries import sensitive as primaries
@@ -322,11 +322,11 @@ verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
 separated, gap_mean = estimates.document_mean(separation), estimates.document_mean(gap)
-first = prose.smallest(findings.mean_parts(parts).sel(part="towards"))
+first = answers.smallest(findings.mean_parts(parts).sel(part="towards"))
 earlier = estimates.document_mean(primaries.real_other_is_earlier(full))
 prose.glue(
     **prose.sample(full, sphere.sizes["direction"], shown=setting), n_many=sensitive.N_MANY,
-    answer=prose.sensitive(separated, earlier, gap_mean, effects, first))
+    answer=answers.sensitive(separated, earlier, gap_mean, effects, first))
 
 # %% tags=["remove-cell"]
 flipped = findings.flipped_at_threshold(sphere, main_angles)
@@ -348,7 +348,7 @@ prose.glue(
 deviations, gained = effects.sel(effect="deviations"), findings.deviation_gain(parts)
 prose.glue(
     targets=effects.sel(effect="targets"), deviations=deviations, mixtures=effects.sel(effect="mixtures"),
-    deviation_gain=gained, deviation_size=prose.compared(gained), deviation_part=prose.larger_part(deviations))
+    deviation_gain=gained, deviation_size=answers.compared(gained), deviation_part=answers.larger_part(deviations))
 
 # %% tags=["remove-cell"]
 prose.glue(

@@ -23,7 +23,7 @@
 
 # %%
 from plateaus_utils import arguments, claims, estimates, experiments, plotting
-from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.book import answers, prose, tables, verdicts
 from plateaus_utils.experiments import optima
 from plateaus_utils.findings import optima as findings
 from plateaus_utils.primaries import optima as primaries
@@ -169,8 +169,8 @@ verdicts.table(judge.judged)
 share = estimates.document_mean(primaries.lowest(lines).sel(section="real-other", drop=True))
 lowest = estimates.proportion(findings.lowest_corner(sections))
 prose.glue(
-    **prose.sample(full, shown=setting), answer=prose.optima(share, beside), **prose.bend(beside),
-    **prose.mixing(findings.shortening(setting), estimates.document_mean(findings.sag(sections))),
+    **prose.sample(full, shown=setting), answer=answers.optima(share, beside), **answers.bend(beside),
+    **answers.mixing(findings.shortening(setting), estimates.document_mean(findings.sag(sections))),
     first_lowest=prose.percent(lowest.sel(corner="first")), second_lowest=prose.percent(lowest.sel(corner="second")),
     third_lowest=prose.percent(lowest.sel(corner="third")))
 

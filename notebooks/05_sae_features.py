@@ -30,7 +30,7 @@
 
 # %%
 from plateaus_utils import arguments, claims, estimates, experiments, plotting, statistics
-from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.book import answers, prose, tables, verdicts
 from plateaus_utils.experiments import latents
 from plateaus_utils.findings import latents as findings
 from plateaus_utils.primaries import latents as primaries
@@ -393,14 +393,14 @@ verdicts.table(judge.judged)
 # %% tags=["remove-cell"]
 prose.glue(
     **prose.sample(full), n_shown_used=setting.n_prompts, n_shown_documents=len(set(setting.documents)),
-    sae_name=sae.name, sae_kind=prose.sae_kind(sae), answer=prose.latents(sae, judge.judged))
+    sae_name=sae.name, sae_kind=answers.sae_kind(sae), answer=answers.latents(sae, judge.judged))
 
 # %% tags=["remove-cell"]
 prose.glue(
     n_latents_used=single.sizes["latent"], n_fixed_used=single.sizes["prompt"],
-    **prose.groups(statistics.bimodality(per_latent.values)),
+    **answers.groups(statistics.bimodality(per_latent.values)),
     n_family=len(family), steps_l0=findings.steps_against_l0(effects, family),
-    **prose.encoder_counts(counts),
+    **answers.encoder_counts(counts),
     inactive_sooner=prose.percent(primaries.sooner(full, sae, "inactive", "random deviation").value),
     spread_gap=estimates.document_mean(primaries.one_before_many(full, sae)))
 

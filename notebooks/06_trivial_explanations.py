@@ -22,7 +22,7 @@
 
 # %%
 from plateaus_utils import arguments, claims, contrasts, estimates, experiments, plotting, quantities
-from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.book import accounts, prose, tables, verdicts
 from plateaus_utils.experiments import explanations, sensitive
 from plateaus_utils.findings import curvature
 from plateaus_utils.findings import explanations as findings
@@ -237,7 +237,7 @@ tables.matrix(findings.covariate_correlations(full, early))
 
 # %% tags=["remove-input"]
 separated = estimates.mean(contrasts.auroc(bos, "kind", "random", "real-other"))
-tables.explanations(prose.explanations(
+tables.explanations(accounts.explanations(
     by_base, separation, by_block, by_effect, half_way, against_gaussian, separated))
 
 # %% [markdown]
@@ -254,14 +254,14 @@ verdicts.table(judge.judged)
 
 # %% tags=["remove-cell"]
 prose.glue(
-    **prose.sample(full, shown=setting), **prose.quadratic(by_base),
-    answer=prose.trivial(by_base, separation, by_block, against_gaussian),
-    curvature_ratio=curvature.gaussian_over_real(by_base), curvature_says=prose.curvature(separation, explained))
+    **prose.sample(full, shown=setting), **accounts.quadratic(by_base),
+    answer=accounts.trivial(by_base, separation, by_block, against_gaussian),
+    curvature_ratio=curvature.gaussian_over_real(by_base), curvature_says=accounts.curvature(separation, explained))
 
 # %% tags=["remove-cell"]
 prose.glue(
     n_same_token=same_token.sizes["prompt"], n_others_late=len(blocks[max(blocks)].others),
-    edge_factor=quantities.EDGE, level=early.attrs["level"], **prose.mean_base(angles, chords))
+    edge_factor=quantities.EDGE, level=early.attrs["level"], **accounts.mean_base(angles, chords))
 
 # %% [markdown]
 # ## What this page does not show

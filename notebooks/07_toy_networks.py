@@ -23,7 +23,7 @@
 # %%
 from plateaus_utils import arguments, estimates, experiments, plotting
 from plateaus_utils import toys as networks
-from plateaus_utils.book import prose, tables
+from plateaus_utils.book import answers, prose, tables
 from plateaus_utils.experiments import toys
 from plateaus_utils.findings import toys as findings
 
@@ -156,7 +156,7 @@ nearest, beyond = findings.nearest(beside, kept), findings.beyond(beside, kept)
 # %% tags=["remove-cell"]
 noise = effects.sel(factor="noise", drop=True)
 prose.glue(
-    **prose.sample(setting), **prose.toys(effects, findings.dropped(effects), nearest),
+    **prose.sample(setting), **answers.toys(effects, findings.dropped(effects), nearest),
     beyond=", ".join(beyond) or "none of them",
     n_inputs_used=cells.sizes["prompt"], n_networks_used=cells.sizes["network"], n_features=networks.N_FEATURES,
     narrow=networks.WIDTHS["with"], wide=networks.WIDTHS["without"], noise=prose.percent(networks.NOISES["with"]),

@@ -34,7 +34,7 @@
 
 # %%
 from plateaus_utils import arguments, claims, estimates, experiments, plotting
-from plateaus_utils.book import prose, tables, verdicts
+from plateaus_utils.book import answers, prose, tables, verdicts
 from plateaus_utils.experiments import damping, explanations
 from plateaus_utils.findings import damping as findings
 from plateaus_utils.primaries import damping as primaries
@@ -85,7 +85,7 @@ shown = estimates.document_means(changes.sel(base=["real", "random", damping.MAT
 # %% mystnb={"figure": {"caption": "Change of the four numbers in the attention (left) and in the MLP (right) of each block, around real, Gaussian and matched bases. Means over documents with 95 percent intervals; dotted: no change.", "name": "fig-changes"}}
 fig = plotting.change_panels(shown, findings.QUANTITIES)
 plotting.show(
-    fig, "Eight panels of lines against the block: the changes of tangent, stream, their ratio and what the output reads.")
+    fig, "Eight panels of lines against the block: changes of tangent, stream, their ratio and what the output reads.")
 
 # %% [markdown]
 # ## An account of the curvature
@@ -202,7 +202,7 @@ tables.columns({"mean 10–90 % width (line: 0.8)": estimates.document_means(wid
 
 # %% tags=["remove-input"]
 best = findings.strongest(transplants)
-tables.explanations(prose.predictions(findings.hypotheses(shares, few, best, curvature)))
+tables.explanations(answers.predictions(findings.hypotheses(shares, few, best, curvature)))
 
 # %% tags=["remove-cell"]
 prose.glue(best=best.attrs["of"])
@@ -227,7 +227,7 @@ verdicts.table(judge.judged)
 gap = estimates.exponential(estimates.document_mean(account.sel(base="random", term=findings.TOTAL)))
 prose.glue(
     **prose.sample(full, shown=setting), n_pairs=widths.sizes["prompt"],
-    answer=prose.damping(
+    answer=answers.damping(
         gap, shares, curvature.sel(way=into_gaussian, part="gates", range="all"),
         estimates.document_mean(primaries.wider_without_mlps(full)), judge.judged[0]["verdict"]))
 

@@ -164,14 +164,17 @@ def _labels(corpus: str) -> dict[str, str]:
 
 
 def _in_turn(sequences: list, rng: np.random.Generator) -> list:
-    """(document, tokens) sequences in random order: one of every document, then a second one of every document, and so on."""
+    """(document, tokens) sequences in random order: one of every document, then a second one of every document, and so on.
+
+    Within a turn every order of the documents is as likely, however long they are.
+    """
     order = rng.permutation(len(sequences))
     turn: Counter[str] = Counter()
     turns = []
     for i in order:
         turns.append(turn[sequences[i][0]])
         turn[sequences[i][0]] += 1
-    return [sequences[i] for i in order[np.argsort(turns, kind="stable")]]
+    return [sequences[i] for i in order[np.lexsort((rng.random(len(order)), turns))]]
 
 
 def _prompts(sequences: list) -> Prompts:

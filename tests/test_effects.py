@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import special
 
-from plateaus_utils import patching
+from plateaus_utils import network, patching
 from plateaus_utils.effects import EFFECTS, kl_divergence, measure, top_tokens
 from plateaus_utils.patching import Suffix
 
@@ -193,9 +193,9 @@ def test_divergences_do_not_depend_on_how_points_are_batched(suffix, monkeypatch
 def test_batches_stay_bounded_however_many_points_there_are(gpt2, load_family, tokens, monkeypatch):
     # Memory grows with the rows of one batch, so their number must not grow with that of the points.
     rows = []
-    run = patching._Network.run
+    run = network.Network.run
     monkeypatch.setattr(
-        patching._Network,
+        network.Network,
         "run",
         lambda self, stream, *rest: rows.append(stream[..., 0].numel()) or run(self, stream, *rest),
     )

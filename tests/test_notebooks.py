@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from plateaus_utils import claims
-from plateaus_utils.book import prose
+from plateaus_utils.book import accounts, answers, prose
 from plateaus_utils.book.parameters import chapters, declared_parameters
 from plateaus_utils.files import PROJECT
 
@@ -100,7 +100,10 @@ def glued_at_once(code: str) -> set[str]:
             if keyword.arg is not None:
                 names.add(keyword.arg)
             else:
-                source = inspect.getsource(getattr(prose, keyword.value.func.attr))
+                module = {"prose": prose, "answers": answers, "accounts": accounts}[
+                    ast.unparse(keyword.value.func.value)
+                ]
+                source = inspect.getsource(getattr(module, keyword.value.func.attr))
                 names |= set(re.findall(r'"(\w+)"', source))
     return names
 

@@ -10,7 +10,7 @@ import pytest
 
 from plateaus_utils import embedded, prompts
 from plateaus_utils.errors import CorpusError
-from plateaus_utils.prompts import PACKAGED, load_prompts, open_corpus
+from plateaus_utils.prompts import PACKAGED, _in_turn, load_prompts, open_corpus
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +259,14 @@ def test_beginning_of_sequence_token_that_does_not_exist_is_refused(refused):
     tokenizer.bos_token = None
     with refused(CorpusError, "prepend_bos"):
         load_prompts("lee", tokenizer, 1, 1, prepend_bos=True)
+
+
+def test_long_documents_do_not_come_first():
+    """Of ten documents with 100 sequences and ten with one, the first ten drawn hold as many of either sort."""
+    sequences = [(f"long/{i}", (i, j)) for i in range(10) for j in range(100)] + [
+        (f"short/{i}", (i,)) for i in range(10)
+    ]
+    first = [_in_turn(sequences, np.random.default_rng(seed))[:10] for seed in range(200)]
+    share = np.mean([document.startswith("long") for drawn in first for document, _ in drawn])
+    assert abs(share - 0.5) < 0.05
+    assert all(len({document for document, _ in drawn}) == 10 for drawn in first)

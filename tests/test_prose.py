@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaus_utils.book import prose
+from plateaus_utils.book import accounts, answers, prose
 
 
 def estimate(value, low, high, unit="", **coords):
@@ -58,7 +58,7 @@ def test_extremes_say_where_and_whether_they_reverse():
 def test_answer_about_plateaus_follows_the_gap_and_the_quadratic(gap, word):
     edge = estimate([42.0, 20.0], [40, 18], [44, 22], "degrees", base=["real", "random"])
     threshold = estimate([47.0, 25.0], [40, 18], [49, 27], "degrees", base=["real", "random"])
-    answer = prose.plateaus(edge, estimate(*gap, "degrees"), threshold, 25.84, 0.5)
+    answer = answers.plateaus(edge, estimate(*gap, "degrees"), threshold, 25.84, 0.5)
     assert f"are {word} those around Gaussian ones" in answer
     assert "42.0 [40.0" in answer and "over 36 documents" in answer and "a quadratic at 25.8°" in answer
     assert "around real activations it rises later than a quadratic does" in answer
@@ -66,24 +66,24 @@ def test_answer_about_plateaus_follows_the_gap_and_the_quadratic(gap, word):
 
 
 def test_words_about_a_width_follow_its_interval():
-    assert prose.shelf(estimate(0.9, 0.85, 0.95)) == "less of a shelf than a line"
-    assert prose.shelf(estimate(0.6, 0.55, 0.65)) == "more of a shelf than a line"
-    assert prose.shelf(estimate(0.8, 0.75, 0.85)) == "as much of a shelf as a line"
+    assert answers.shelf(estimate(0.9, 0.85, 0.95)) == "less of a shelf than a line"
+    assert answers.shelf(estimate(0.6, 0.55, 0.65)) == "more of a shelf than a line"
+    assert answers.shelf(estimate(0.8, 0.75, 0.85)) == "as much of a shelf as a line"
 
 
 def test_order_by_length_is_compared_with_that_by_angle():
     lengths = estimate([2.0, 0.7], [0] * 2, [3] * 2, level=("level", [40.0, 388.0], {"unit": "activation units"}))
     falling, level = ([estimate(v, [0] * 2, [1] * 2, level=("level", [0.5, 5.0], {"unit": "nats"})) for v in x]
                       for x in (([0.9, 0.4],), ([0.9, 0.8],)))  # fmt: skip
-    found = prose.lengths_by_level(lengths, falling[0])
+    found = answers.lengths_by_level(lengths, falling[0])
     assert found["length_largest"] == "2.00 at 40 activation units" and found["length_reverses"] == "it reverses"
     assert found["as_angles"].startswith("just as the AUROC")
-    assert prose.lengths_by_level(lengths, level[0])["as_angles"].startswith("unlike")
+    assert answers.lengths_by_level(lengths, level[0])["as_angles"].startswith("unlike")
 
 
 @pytest.mark.parametrize(("bic", "word"), [(3.0, "better"), (-3.0, "no better")])
 def test_groups_are_found_where_two_distributions_describe_better(bic, word):
-    assert prose.groups(bic) == {"bimodal": word, "bic": f"{bic:.1f}"}
+    assert answers.groups(bic) == {"bimodal": word, "bic": f"{bic:.1f}"}
 
 
 def test_percentages_of_shares_and_of_estimates():
@@ -109,7 +109,7 @@ def test_answer_on_latents_names_a_verdict_once_where_it_is_the_direction():
         claim("(x)", 1.0, "°", "undecided", "undecided"),
     ]
     sae = SimpleNamespace(name="by hand", explained_variance=0.9, l0=32.4)
-    found = prose.latents(sae, judged).replace("\N{NO-BREAK SPACE}", " ")
+    found = answers.latents(sae, judged).replace("\N{NO-BREAK SPACE}", " ")
     for words in (
         "by hand (explained variance 0.90, L0 32)",
         "4.0 [3.0, 5.0]° (detected: holds)",
@@ -123,7 +123,7 @@ def test_encoder_counts_are_extremes_of_one_kind_and_the_median_of_another():
     counts = xr.DataArray(
         [[400, 9], [90, 20], [700, 12]], dims=("prompt", "kind"), coords={"kind": ["isotropic", "real"]}
     )
-    assert prose.encoder_counts(counts) == {"fewest_isotropic": "90", "most_isotropic": "700", "l0_median": "12"}
+    assert answers.encoder_counts(counts) == {"fewest_isotropic": "90", "most_isotropic": "700", "l0_median": "12"}
 
 
 def effect(even, odd):
@@ -146,16 +146,16 @@ def effect(even, odd):
     ],
 )
 def test_answer_about_directions_follows_the_intervals(separation, parts, words):
-    first = prose.smallest(estimate([50.0, 31.4], [48, 29], [52, 33], "degrees", kind=["random", "towards mean"]))
+    first = answers.smallest(estimate([50.0, 31.4], [48, 29], [52, 33], "degrees", kind=["random", "towards mean"]))
     gap, earlier = estimate(5.6, 3.0, 8.0, "degrees"), estimate(0.9, 0.8, 0.95)
-    answer = prose.sensitive(estimate(*separation), earlier, gap, effect(*parts), first)
+    answer = answers.sensitive(estimate(*separation), earlier, gap, effect(*parts), first)
     assert all(word in answer for word in words), answer
     assert "over 36 documents" in answer and "60 documents" in answer and "*towards mean* (31.4" in answer
 
 
 @pytest.mark.parametrize(("parts", "word"), [((2.0, -5.0), "more odd than even"), ((5.0, 2.0), "more even than odd")])
 def test_the_larger_part_of_an_effect(parts, word):
-    assert prose.larger_part(effect(*parts).sel(effect="deviations")) == word
+    assert answers.larger_part(effect(*parts).sel(effect="deviations")) == word
 
 
 @pytest.mark.parametrize(
@@ -163,23 +163,23 @@ def test_the_larger_part_of_an_effect(parts, word):
     [((2, 1, 3), "larger"), ((-2, -3, -1), "smaller"), ((0, -1, 1), "not distinguishable in size")],
 )
 def test_a_difference_says_which_is_larger(difference, word):
-    assert prose.compared(estimate(*difference)) == word
+    assert answers.compared(estimate(*difference)) == word
 
 
 def test_answer_about_optima_follows_the_share_and_the_bend():
     beside = {key: estimate(0.2, 0.1, 0.3) for key in ("convex", "convex_random", "local_random")}
     beside |= {"second": estimate(0.13, 0.07, 0.19, "degrees"), "slope": estimate(0.46, 0.3, 0.6, "degrees")}
-    answer = prose.optima(estimate(0.12, 0.05, 0.2), beside)
+    answer = answers.optima(estimate(0.12, 0.05, 0.2), beside)
     assert "a local optimum on fewer lines than not" in answer and "their slope outweighs the bend" in answer
     assert "in 12% [5%" in answer and "of 120 lines" in answer
     steep = beside | {"second": estimate(1.3, 1, 2, "degrees")}
-    assert prose.bend(steep) == {
+    assert answers.bend(steep) == {
         "half_second": "0.65",
         "slope_size": "0.46",
         "bend_or_slope": "the bend outweighs the slope",
     }
-    assert prose.bend(beside | {"second": estimate(-1, -2, -0.5)})["bend_or_slope"] == "they bend downwards"
-    assert "cannot be told" in prose.bend(beside | {"second": estimate(0.1, -1, 1)})["bend_or_slope"]
+    assert answers.bend(beside | {"second": estimate(-1, -2, -0.5)})["bend_or_slope"] == "they bend downwards"
+    assert "cannot be told" in answers.bend(beside | {"second": estimate(0.1, -1, 1)})["bend_or_slope"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_what_curvature_tells_follows_its_separation(interval, tells):
     columns = zip(interval, (0.83, 0.8, 0.86), (0.84, 0.8, 0.88), strict=True)
     separation = estimate(*(list(column) for column in columns), comparison=list(names))
     explained = estimate([0.04, -0.1, -0.8], [0] * 3, [0] * 3, relation=["share", "slope", "between"])
-    said = prose.curvature(separation, explained)
+    said = accounts.curvature(separation, explained)
     assert (
         f"curvature {tells}" in said
         and "0.84 [0.80" in said
@@ -216,8 +216,10 @@ def test_quadratic_is_never_reached_where_it_is_never_reached():
         )  # fmt: skip
 
     bases = xr.Dataset({"predicted": sizes(np.nan, 18.0), "measured": sizes(42.0, 20.0), "edge": sizes(35.0, np.nan)})
-    said = prose.quadratic(bases)
+    said = accounts.quadratic(bases)
     assert said["never_real"] == "100%" and said["predicted_random"].startswith("18.0")
     assert said["flat_then_edge"].startswith("flat at first") and "its edge at 35.0" in said["flat_then_edge"]
     early = bases.assign(predicted=sizes(30.0, 18.0), edge=sizes(np.nan, np.nan))
-    assert prose.quadratic(early)["flat_then_edge"] == "no later than its curvature says, without an edge on most paths"
+    assert (
+        accounts.quadratic(early)["flat_then_edge"] == "no later than its curvature says, without an edge on most paths"
+    )
