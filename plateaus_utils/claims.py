@@ -21,12 +21,12 @@ from . import decisions, estimates
 from .contrasts import one_per_document
 from .decisions import FAILS, HOLDS, LEVEL, OPEN, Estimand, Interval
 from .errors import ParameterError, ResultError
-from .files import PROJECT, replacing
+from .files import DATA, replacing
 
 NOT_TESTED = "not tested"
 VERDICTS = (HOLDS, FAILS, OPEN, NOT_TESTED)
 
-REGISTRY = PROJECT / "book" / "claims.yaml"
+REGISTRY = DATA / "book" / "claims.yaml"
 
 
 @functools.cache
