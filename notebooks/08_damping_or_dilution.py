@@ -142,7 +142,8 @@ tables.columns({
 # (what multiplies their linear part), the attention *patterns*, or the *scales* by which the norms divide. With all three held
 # the network is linear. In the Gaussian run they are held to the values of the real run, and the reverse, in a third of the
 # blocks at a time and in all. Restored is the share of the gap that this closes, of the log curvature and of the logarithm of
-# the threshold angle.
+# the threshold angle. With foreign scales no norm answers when the stream grows, so that many runs overflow: shares are unknown
+# where any prompt does, and threshold angles are found for gates and patterns alone.
 
 # %%
 transplants = damping.transplants(setting)
@@ -153,7 +154,7 @@ into_gaussian, into_real = findings.WAYS
 fig = plotting.grouped_dots({
     "restored share, curvature": findings.by_part_and_range(curvature, into_gaussian),
     "restored share, threshold angle": findings.by_part_and_range(edge, into_gaussian)}, 0)
-plotting.show(fig, "Restored shares of curvature and of edge for gates, patterns and scales in four ranges of blocks.")
+plotting.show(fig, "Restored shares of curvature for gates, patterns and scales, and of edge for two of them, in four ranges of blocks.")
 
 # %% mystnb={"figure": {"caption": "The reverse: parts of the Gaussian run held in the real run; one makes a real base as curved, or its edge as near, as a Gaussian one.", "name": "fig-reverse"}}
 fig = plotting.grouped_dots({

@@ -143,6 +143,14 @@ def test_random_elements_move_the_output_about_as_much_as_the_transplants(settin
     assert control.part.values.tolist() == list(COEFFICIENTS)
 
 
+def test_runs_that_overflow_are_unknown_and_their_shares_too():
+    found = synthetic(0.0)
+    found.curvature[2, 1, 0, 2] = np.nan
+    shares = findings.restored(found, "curvature").sel(way=next(iter(findings.WAYS)))
+    assert np.isnan(shares.value.sel(part="scales")).all() and (shares.value.sel(part="gates") == 0).all()
+    assert not findings.strongest(found).attrs["of"].startswith("scales")
+
+
 def synthetic(restores: float, n: int = 8) -> xr.Dataset:
     """Transplants in which gates in all blocks restore a share of a gap of log 28, and nothing else anything."""
     rng = np.random.default_rng(0)

@@ -122,6 +122,9 @@ def _followed(suffix: Suffix, at: torch.Tensor, across: torch.Tensor) -> dict[st
 
 # Transplants --------------------------------------------------------------------------------------------------------
 
+BOUNDED = ("gates", "patterns")
+"""Parts of which foreign values leave the norms alive; with scales held nothing bounds the stream, and it overflows."""
+
 RANGES = ("early", "middle", "late", "all")
 TRANSPLANT_LABELS = {
     "curvature": {"description": "second derivative of KL along the sphere at the base", "unit": "nats/rad²"},
@@ -142,8 +145,9 @@ def transplants(setting: Setting) -> xr.Dataset:
     """Curvature and edge at real and Gaussian bases, one part of the network held to its values at either.
 
     Parts are `anatomy.COEFFICIENTS`: the gates of the MLPs, the attention patterns, and the scales of the norms. Held to its
-    own values at the base, a part leaves the output there as it is and no longer moves with the perturbation. That is done for
-    all blocks alone, and without thresholds; the rest is NaN.
+    own values at the base, a part leaves the output there as it is and no longer moves with the perturbation; that is done for
+    all blocks alone. Thresholds are those of BOUNDED parts held to foreign values. What is not measured is NaN, and so is the
+    curvature where foreign scales let the stream overflow.
 
     Returns:
         `curvature` (δᵀFδ), `threshold` (degrees, NaN where censored) and `output_change` [prompt, base, donor, part, range];
@@ -170,7 +174,7 @@ def transplants(setting: Setting) -> xr.Dataset:
                 held = suffix.holding(suffix.record(at[TWO_BASES[j]][:, None], chosen))
                 local = _local(held, suffix, at[base], across)
                 found["curvature"][:, i, j, k, m], found["output_change"][:, i, j, k, m] = local
-                if not own:
+                if not own and COEFFICIENTS[k] in BOUNDED:
                     found["threshold"][:, i, j, k, m] = thresholds_along(held, at[base].cpu(), across.cpu()).size[:, 0]
         variables = {name: (dims, value) for name, value in found.items()}
         return xr.Dataset(variables | {f"free_{name}": (dims[:2], value) for name, value in free.items()})
@@ -181,11 +185,13 @@ def transplants(setting: Setting) -> xr.Dataset:
 
 
 def _local(held: Suffix, free: Suffix, at: torch.Tensor, across: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Curvature, and how far holding moves the output at the base itself (nats), both [n]."""
+    """Curvature, and how far holding moves the output at the base itself (nats), both [n]; NaN where the run overflows."""
     with torch.no_grad():
         logits, slopes = held.derivative(at[:, None], across)
         change = kl_divergence(free(at[:, None]).logits, logits)
-    return _variance(logits, slopes)[:, 0].cpu(), change[:, 0].cpu()
+    curvature, change = _variance(logits, slopes)[:, 0].cpu(), change[:, 0].cpu()
+    known = curvature.isfinite() & change.isfinite() & (curvature > 0)
+    return curvature.where(known, torch.nan), change.where(known, torch.nan)
 
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
@@ -199,7 +205,7 @@ def random_parts(setting: Setting) -> xr.Dataset:
     values at another Gaussian base moves the output as nearly as much as the transplant does.
 
     Returns:
-        `curvature` and `output_change` [prompt, part].
+        `curvature` and `output_change` [prompt, part]; NaN where the transplant or every share overflows.
     """
     sites = anatomy(setting.model)
     blocks = block_ranges(setting)["all"]
@@ -216,9 +222,10 @@ def random_parts(setting: Setting) -> xr.Dataset:
         for part in COEFFICIENTS:
             donor = suffix.record(_points(setting, "real", suffix, chunk)[:, None], sites.select((part,), blocks))
             wanted = _local(suffix.holding(donor), suffix, at, across)[1]
-            nearest = (change.log() - wanted.log()[:, None]).abs().argmin(1, keepdim=True)
-            found["curvature"].append(curvature.gather(1, nearest)[:, 0])
-            found["output_change"].append(change.gather(1, nearest)[:, 0])
+            distance = (change.log() - wanted.log()[:, None]).abs()
+            nearest = distance.nan_to_num(nan=torch.inf).argmin(1, keepdim=True)
+            for name, values in (("curvature", curvature), ("output_change", change)):
+                found[name].append(values.gather(1, nearest)[:, 0].where(wanted.isfinite(), torch.nan))
         return xr.Dataset({name: (("prompt", "part"), torch.stack(v, 1)) for name, v in found.items()})
 
     labels = {name: TRANSPLANT_LABELS[name] for name in ("curvature", "output_change")}

@@ -5,7 +5,7 @@ import xarray as xr
 
 from .. import estimates, statistics
 from ..anatomy import COEFFICIENTS
-from ..experiments.damping import RANGES
+from ..experiments.damping import BOUNDED, RANGES
 
 QUANTITIES = {
     "tangent": "log‖δ‖",
@@ -103,9 +103,11 @@ def moved(transplants: xr.Dataset, of: str) -> tuple[xr.DataArray, xr.DataArray]
     """How far transplants move the log of a quantity towards the donor's [prompt, way, part, range], and the gap [prompt].
 
     Args:
-        of: `curvature` or `threshold`; censored angles count as their limit.
+        of: `curvature`, or `threshold` of BOUNDED parts; censored angles count as their limit.
     """
     held, free = transplants[of], transplants[f"free_{of}"]
+    if of == "threshold":
+        held = held.sel(part=list(BOUNDED))
     held, free = (np.log(x.fillna(held.attrs["limit"]) if "limit" in held.attrs else x) for x in (held, free))
     gap = free.sel(base="random", drop=True) - free.sel(base="real", drop=True)
     found = []
@@ -116,7 +118,10 @@ def moved(transplants: xr.Dataset, of: str) -> tuple[xr.DataArray, xr.DataArray]
 
 
 def restored(transplants: xr.Dataset, of: str) -> xr.Dataset:
-    """The same as a share of the gap between real and Gaussian bases, over [way, part, range]: 1 restores all of it."""
+    """The same as a share of the gap between real and Gaussian bases, over [way, part, range]: 1 restores all of it.
+
+    It is unknown (NaN) where a run overflows in any prompt.
+    """
     step, gap = moved(transplants, of)
     return estimates.estimate(statistics.ratio_of_means, step, gap, n_boot=300, unit="")
 
@@ -171,7 +176,7 @@ def strongest(transplants: xr.Dataset) -> xr.Dataset:
     """
     step, gap = moved(transplants, "curvature")
     cells = step.sel(way=next(iter(WAYS)), range=list(RANGES[:3]), drop=True).stack(cell=("part", "range"))
-    place = int(cells.isel(prompt=slice(0, None, 2)).mean("prompt").argmax("cell"))
+    place = int(cells.isel(prompt=slice(0, None, 2)).mean("prompt", skipna=False).argmax("cell"))
     part, where = cells.cell.values[place]
     rest = [x.isel(prompt=slice(1, None, 2)) for x in (cells.isel(cell=place).reset_coords(drop=True), gap)]
     rest[0] = rest[0].assign_coords(document=rest[1].document)
