@@ -19,7 +19,7 @@ PROJECT = _PACKAGE.parent if _IN_CHECKOUT else Path()
 """What relative result folders belong to: the checkout, or the working folder if the package is installed without one."""
 
 DATA = PROJECT if _IN_CHECKOUT else _PACKAGE / "data"
-"""Where `saes/`, `profiles/` and `book/claims.yaml` are: at the top of the checkout; in a wheel, inside the package."""
+"""Where `saes/` and `profiles/` are: at the top of the checkout; the wheel carries them inside the package."""
 
 
 @contextmanager
