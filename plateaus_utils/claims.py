@@ -63,9 +63,14 @@ def distinct() -> list[str]:
     return [name for name, entry in registry().items() if "same_as" not in entry]
 
 
+def decided() -> list[str]:
+    """The distinct statements that the book's chapters judge."""
+    return [name for name in distinct() if "estimand" in registry()[name] and "needs" not in registry()[name]]
+
+
 def family_size(family: str) -> int:
-    """How many distinct statements of a family are decided by an estimand: what intervals are widened for."""
-    return sum("estimand" in registry()[name] and registry()[name]["family"] == family for name in distinct())
+    """How many distinct statements of a family the book decides: what intervals are widened for."""
+    return sum(registry()[name]["family"] == family for name in decided())
 
 
 def labels(name: str) -> list[str]:
