@@ -201,7 +201,7 @@ class Suffix:
             for norm in anatomy(self.model).taps(self.layer):
                 stack.enter_context(hooked(norm, lambda stream: stages.append(stream[:, -1])))
             logits = self(points).logits
-        return logits, self._canonical(torch.stack(stages, 1)).unflatten(0, points.shape[:2])
+        return logits, self.model.canonical(torch.stack(stages, 1)).unflatten(0, points.shape[:2])
 
     def traced_derivative(self, points: torch.Tensor, tangents: torch.Tensor) -> tuple[tuple, tuple]:
         """`trace` at `points`, and its directional derivative along `tangents`, by forward-mode differentiation."""

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; 0: every model was measured, 2: one could not be."""
     parser = argparse.ArgumentParser(prog="python -m plateaus_utils.replicate", description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=[UNTRAINED], help="names of models, or `untrained`, the default")
-    parser.add_argument("--prompts", type=int, default=100, help="base prompts, one a document (default: 100)")
+    parser.add_argument("--prompts", type=int, default=60, help="base prompts, one a document (default: 60)")
     options = parser.parse_args(arguments)
     for model in options.models:
         started = time.perf_counter()

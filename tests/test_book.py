@@ -388,7 +388,8 @@ def test_what_a_killed_run_left_unfinished_is_cleared_away(root, monkeypatch):
 
 
 WAITS = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore it
 from pathlib import Path
 from plateaus_utils.book import __main__ as command, site
 def wait(*_):

@@ -84,7 +84,7 @@ def test_terms_of_the_account_are_its_total(steps):
 
 def test_the_last_stage_is_the_curvature_of_chapter_six(setting, steps):
     # Against the Gram matrix under the Fisher information, from derivatives of the whole suffix.
-    gram = explanations.local_quadratic(setting, ("real", "random"), ("random",), 1)
+    gram = explanations.local_quadratic(setting, "both", ("real", "random"), ("random",), 1)
     across = gram.sel(i="across", j="across").isel(kind=0, direction=0)
     np.testing.assert_allclose(np.exp(2 * steps.read.isel(stage=-1).sel(base=across.base)), across, rtol=1e-3)
 

@@ -7,9 +7,10 @@ import torch
 from plateaus_utils.effects import measure
 from plateaus_utils.errors import SAEError
 from plateaus_utils.experiments import latents, measuring
-from plateaus_utils.experiments.explorer import KINDS, walks
+from plateaus_utils.experiments.explorer import KINDS, WALK_SIZES, walk_vectors, walks
 from plateaus_utils.experiments.latents import choosing, replacements, searching, targets
 from plateaus_utils.patching import Suffix
+from plateaus_utils.paths import sphere
 from plateaus_utils.saes import BANDS, SEED, Dictionary
 
 
@@ -222,9 +223,12 @@ def test_walks_start_at_the_base_and_follow_its_next_tokens(setting, dictionary,
     found = walks(setting, dictionary)
     assert list(found.kind.values) == list(KINDS)
     assert (np.abs(found.kl.isel(place=0)) < 1e-6).all() and (found.l2.isel(place=0) < 1e-4).all()
+    along = walk_vectors(setting, dictionary)[:, list(KINDS).index("random")]
+    points = sphere(setting.base_activations, along, torch.tensor(WALK_SIZES["sphere"], dtype=torch.float32))
     with torch.no_grad():
-        probabilities = suffix(suffix.base[:, None]).logits[:, 0].softmax(-1)
-    start = found.isel(place=0).sel(mode="sphere", kind="random")
-    expected = probabilities.gather(1, torch.as_tensor(start.token.values))
-    np.testing.assert_allclose(start.probability, expected, atol=1e-5)
-    assert (start.token.values == probabilities.argmax(-1)[:, None].numpy()).any(1).all()
+        probabilities = suffix(points).logits.softmax(-1)
+    walk = found.sel(mode="sphere", kind="random")
+    for i, tokens in enumerate(walk.token.values):
+        np.testing.assert_allclose(walk.probability[i], probabilities[i][:, tokens], atol=1e-5)
+        others = np.delete(probabilities[i].amax(0).numpy(), tokens)
+        assert probabilities[i].amax(0)[tokens].min() >= others.max() - 1e-5

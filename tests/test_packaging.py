@@ -52,7 +52,7 @@ def installed(tmp_path_factory):
     root = tmp_path_factory.mktemp("wheel")
     source, target = root / "source", root / "target"
     source.mkdir()
-    for name in ("plateaus_utils", "saes", "profiles"):  # a copy, because a build leaves folders in its source
+    for name in ("plateaus_utils", "book", "saes", "profiles"):  # a copy, because a build leaves folders in its source
         shutil.copytree(PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
