@@ -75,12 +75,18 @@ def plot(rows: Sequence[tuple[str, dict]], pages: str = "", name: str = "forest"
 def _row(label: str, claim: dict, pages: str) -> str:
     chapter, anchor = claim["figure"].split("#")
     verdict, statement = claim["verdict"], html.escape(claim["statement"])
-    said = html.escape(f"{verdict}, {claim['direction']}; size {claim['size']}")
+    said = html.escape(_said(claim))
     return (
         f'<li class="{_css(verdict)}"><a href="{pages}{chapter}.html#{anchor}"><b>{html.escape(label)}</b> {statement}</a>'
         f'<span class="said">{MARKS[verdict]} {said}</span>'
         f'<svg width="100%" height="20" role="img" aria-label="{_spoken(claim)}">{strip(claim)}</svg></li>'
     )
+
+
+def _said(claim: dict) -> str:
+    """Verdict and both answers, without saying *undecided* twice."""
+    answers = dict.fromkeys((claim["verdict"], claim["direction"]))
+    return f"{', '.join(answers)}; size {claim['size']}"
 
 
 def _spoken(claim: dict) -> str:
@@ -128,9 +134,9 @@ def picture(rows: Sequence[tuple[str, dict]]) -> str:
     lines = []
     for place, (label, claim) in enumerate(tested):
         y, color = 10 + place * ROW, COLORS[claim["verdict"]]
-        text = [f"{label} {claims.registry()[label]['statement']}"]
+        text = [f"{label} {claim['statement']}"]
         words = html.escape(text[0] if len(text[0]) <= 66 else f"{text[0][:64].rstrip()}…")
-        said = html.escape(f"{claim['verdict']}, {claim['direction']}; size {claim['size']}")
+        said = html.escape(_said(claim))
         lines.append(
             f'<text x="8" y="{y + 10}" font-size="12.5" fill="#222">{words}</text>'
             f'<text x="8" y="{y + 24}" font-size="11" fill="{color}">{MARKS[claim["verdict"]]} {said}</text>'

@@ -57,11 +57,11 @@ def rows(collected: Sequence[dict]) -> list[tuple[str, dict]]:
 def glance(collected: Sequence[dict]) -> str:
     """The report's own statements with verdict and number, a row each, as a Markdown table."""
     rows = "\n".join(
-        f"| {label} | {claims.registry()[label]['statement']} | {claim['verdict']} | "
+        f"| {label} | {claim['statement']} | {claim['verdict']} | "
         + (f" | {claim['reason']} |" if claim["verdict"] == NOT_TESTED else f"{claim['size']} | {headline(claim)} |")
         for label, claim in of_the_report(collected)
     )
-    head = "| | the report's statement | verdict | size | deciding number [interval] |\n| --- | --- | --- | --- | --- |"
+    head = "| | statement, as judged | verdict | size | deciding number [interval] |\n| --- | --- | --- | --- | --- |"
     return f"{head}\n{rows}\n"
 
 
