@@ -116,36 +116,36 @@ plotting.show(
     fig, "Relative KL and L2 against angle for three kinds of base, with curves of a quadratic and a linear map.")
 
 # %%
-edges = primaries.edges(full)  # [prompt, base]
-edge_gap = difference(edges, "base", "real", "random")
+onsets = primaries.onsets(full)  # [prompt, base]
+onset_gap = difference(onsets, "base", "real", "random")
 norms = plateaus.base_norms(full)
-edge_means = estimates.together(
-    {base: estimates.document_mean(edges.sel(base=base)) for base in plateaus.TWO_BASES}, "base")
+onset_means = estimates.together(
+    {base: estimates.document_mean(onsets.sel(base=base)) for base in plateaus.TWO_BASES}, "base")
 
 # %%
 at30 = estimates.median(quantities.shares(sphere.l2.mean("direction"), 90).sel(path_size=30))
 
 # %% tags=["remove-cell"]
 prose.glue(
-    quadratic=f"{claims.estimand('C1').null:.1f}", edge=edge_means, edge_gap=estimates.document_mean(edge_gap),
-    edge_chord=estimates.median(quantities.chords(edges, norms)), base_norm=estimates.median(norms),
+    quadratic=f"{claims.estimand('C1').null:.1f}", onset=onset_means, onset_gap=estimates.document_mean(onset_gap),
+    onset_chord=estimates.median(quantities.chords(onsets, norms)), base_norm=estimates.median(norms),
     l2_30=at30, l2_30_linear=f"{findings.chord(30, 90):.2f}")
 
 # %% [markdown]
-# The *edge* is the angle at which a path's KL divergence reaches a tenth of its own value at 90°, found by search. Its mean is
-# {glue:text}`edge_real` for real and {glue:text}`edge_random` for Gaussian bases; the difference within prompts is
-# {glue:text}`edge_gap` ({glue:text}`n_documents_used` documents, 95 % intervals). Equal angles are equal distances only around
+# The *onset* is the angle at which a path's KL divergence reaches a tenth of its own value at 90°, found by search. Its mean is
+# {glue:text}`onset_real` for real and {glue:text}`onset_random` for Gaussian bases; the difference within prompts is
+# {glue:text}`onset_gap` ({glue:text}`n_documents_used` documents, 95 % intervals). Equal angles are equal distances only around
 # bases of equal norm. The norms have medians of {glue:text}`base_norm_real` (real) and {glue:text}`base_norm_random`
-# (Gaussian); the straight distances to the edges have medians of {glue:text}`edge_chord_real` and
-# {glue:text}`edge_chord_random`. At 30° a linear map's L2 distance has covered {glue:text}`l2_30_linear` of the way to its value
-# at 90°; the median real base {glue:text}`l2_30_real`, Gaussian {glue:text}`l2_30_random`, isotropic {glue:text}`l2_30_naive`. The same edges by corpus:
+# (Gaussian); the straight distances to the onsets have medians of {glue:text}`onset_chord_real` and
+# {glue:text}`onset_chord_random`. At 30° a linear map's L2 distance has covered {glue:text}`l2_30_linear` of the way to its value
+# at 90°; the median real base {glue:text}`l2_30_real`, Gaussian {glue:text}`l2_30_random`, isotropic {glue:text}`l2_30_naive`. The same onsets by corpus:
 
 # %%
-real_by_corpus = estimates.by_corpus(edges.sel(base="real"))
+real_by_corpus = estimates.by_corpus(onsets.sel(base="real"))
 tables.columns({
-    "documents": real_by_corpus.n_documents, "edge, real base (°)": real_by_corpus,
-    "edge, Gaussian base (°)": estimates.by_corpus(edges.sel(base="random")),
-    "real minus Gaussian (°)": estimates.by_corpus(edge_gap)})
+    "documents": real_by_corpus.n_documents, "onset, real base (°)": real_by_corpus,
+    "onset, Gaussian base (°)": estimates.by_corpus(onsets.sel(base="random")),
+    "real minus Gaussian (°)": estimates.by_corpus(onset_gap)})
 
 # %% [markdown]
 # ## Threshold sizes
@@ -306,10 +306,10 @@ tables.comparison(bos.threshold.isel(kind=0), "base", "real")
 
 # %%
 thresholds = estimates.median(own)
-gaussian_edge, gap = edge_means.sel(base="random"), estimates.document_mean(edge_gap)
+gaussian_onset, gap = onset_means.sel(base="random"), estimates.document_mean(onset_gap)
 
 # %% tags=["hide-input"]
-judge("C1", edges.sel(base="real"), gaussian=gaussian_edge, gap=gap, threshold=thresholds.sel(base="real"),
+judge("C1", onsets.sel(base="real"), gaussian=gaussian_onset, gap=gap, threshold=thresholds.sel(base="real"),
       threshold_gaussian=thresholds.sel(base="random"))
 
 # %%
@@ -343,7 +343,7 @@ verdicts.table(judge.judged)
 prose.glue(
     **prose.sample(full, shown=setting), bos_change="without" if prepend_bos else "with",
     n_documents_bos=prose.sample(with_bos)["n_documents_used"],
-    answer=answers.plateaus(edge_means, gap, thresholds, claims.estimand("C1").null, sensitivity.KL_THRESHOLD))
+    answer=answers.plateaus(onset_means, gap, thresholds, claims.estimand("C1").null, sensitivity.KL_THRESHOLD))
 
 # %% [markdown]
 # ## What this page does not show

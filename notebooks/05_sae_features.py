@@ -138,6 +138,7 @@ tables.columns({"threshold angle (degrees)": findings.ends_of_sums(spread)})
 # that they come from), around reconstructions, and around activations built from other latents only: *structured* ones keep the number,
 # strengths and cosines with the strongest latent {cite:p}`giglemiani2024synthetic`. A base that moves a little keeps most of its plateau
 # whatever the move, so the one with eight more latents is compared with one *moved as far* along a Gaussian deviation from the mean.
+# Bases of one prompt differ as much as those of two, so built and Gaussian ones are compared again with {glue:text}`n_built` of either a prompt.
 
 # %%
 around = latents.base_thresholds(full, sae, "sphere")  # [prompt, kind]
@@ -202,7 +203,7 @@ fig = plotting.histogram_panels(findings.change(moves), by="moved_along")
 plotting.show(fig, "Histograms of the change of the threshold angle by moves along own latents and along mixtures.")
 
 # %% [markdown]
-# **Does alignment with a latent predict an early threshold?** For eight random and eight real-other directions of each prompt: the rank correlation,
+# **Does alignment with a latent predict an early threshold?** For many random and real-other directions of each prompt: the rank correlation,
 # within prompts, of the threshold angle with the largest cosine with any latent, and with the share of the direction in the span of the latents
 # that are active on the base. Prompts differ in both, so a correlation over prompts would mix the two.
 
@@ -399,7 +400,7 @@ prose.glue(
 prose.glue(
     n_latents_used=single.sizes["latent"], n_fixed_used=single.sizes["prompt"],
     **answers.groups(statistics.bimodality(per_latent.values)),
-    n_family=len(family), steps_l0=findings.steps_against_l0(effects, family),
+    n_built=latents.N_BUILT, n_family=len(family), steps_l0=findings.steps_against_l0(effects, family),
     **answers.encoder_counts(counts),
     inactive_sooner=prose.percent(primaries.sooner(full, sae, "inactive", "random deviation").value),
     spread_gap=estimates.document_mean(primaries.one_before_many(full, sae)))

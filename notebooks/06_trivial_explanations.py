@@ -17,7 +17,7 @@
 # | --- | --- |
 # | prerequisites | {doc}`02_activation_plateaus`, {doc}`03_sensitive_directions` |
 # | run time | about five minutes on two cores |
-# | what decides | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, eight directions of either kind |
+# | what decides | {glue:text}`n_prompts_used` prompts from {glue:text}`n_documents_used` documents, {glue:text}`n_early` directions of either kind at the default block, {glue:text}`n_late` at the last |
 # | what the rest shows | the first {glue:text}`n_prompts_shown` of them, from {glue:text}`n_documents_shown` documents, where nothing else is said |
 
 # %%
@@ -120,7 +120,7 @@ plotting.show(fig, "Threshold angle against curvature on logarithmic axes, betwe
 # ## Does the effect sit in the output?
 #
 # If it came from the final norm, the unembedding or the softmax, perturbing the last block's input would show it as well
-# (the report saw the difference vanish there). All prompts, eight directions of either kind, both places; at the last block the Gaussian
+# (the report saw the difference vanish there). All prompts, {glue:text}`n_early` directions of either kind at the default block and {glue:text}`n_late` at the last; at the last block the Gaussian
 # is fitted to {glue:text}`n_others_late` activations with a shrunk covariance:
 
 # %%
@@ -261,7 +261,8 @@ prose.glue(
 # %% tags=["remove-cell"]
 prose.glue(
     n_same_token=same_token.sizes["prompt"], n_others_late=len(blocks[max(blocks)].others),
-    edge_factor=quantities.EDGE, level=early.attrs["level"], **accounts.mean_base(angles, chords))
+    edge_factor=quantities.EDGE, level=early.attrs["level"],
+    n_early=early.sizes["direction"], n_late=late.sizes["direction"], **accounts.mean_base(angles, chords))
 
 # %% [markdown]
 # ## What this page does not show

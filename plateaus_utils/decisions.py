@@ -4,7 +4,8 @@ Everything is measured as the distance from the estimand's null, with the publis
 equality; ratios on a logarithmic scale. Direction: *reversed* if the interval lies below zero, *practically equal* if the
 interval of an equivalence test (two one-sided tests :cite:p:`schuirmann1987comparison`) lies inside plus or minus one
 half-width, *detected* if the interval lies above zero, *undecided* otherwise. An effect holds if it is detected. A statement
-of absence holds if the two are practically equal, and an effect outside that region contradicts it. All edges are open.
+of absence holds if the two are practically equal, and an effect outside that region contradicts it; a one-sided one, which
+only an effect of the published sign contradicts, also holds if the effect is reversed. All edges are open.
 """
 
 import math
@@ -74,12 +75,12 @@ def direction(estimand: Estimand, interval: Interval, equivalence: Interval) -> 
     found, narrow = estimand.effects(interval), estimand.effects(equivalence)
     if not all(map(math.isfinite, (found.low, found.high))):
         return UNDECIDED
-    equal = narrow.high < 1 and (estimand.one_sided or narrow.low > -1)
+    equal = narrow.low > -1 and narrow.high < 1
     if equal and estimand.kind == "absence":
         return EQUAL
     if found.high < 0:
         return REVERSED
-    if equal:
+    if equal or (estimand.one_sided and narrow.high < 1):
         return EQUAL
     return DETECTED if found.low > 0 else UNDECIDED
 
@@ -88,7 +89,7 @@ def verdict(estimand: Estimand, interval: Interval, found: str) -> str:
     """What a direction says of the statement; an absence is contradicted by an interval wholly outside the region."""
     if estimand.kind == "effect":
         return HOLDS if found == DETECTED else OPEN if found == UNDECIDED else FAILS
-    if found == EQUAL:
+    if found == EQUAL or (estimand.one_sided and found == REVERSED):
         return HOLDS
     effects = estimand.effects(interval)
     return FAILS if effects.low > 1 or effects.high < -1 else OPEN

@@ -292,17 +292,19 @@ def _only(codes: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     return codes * kept[:, :-1]
 
 
-def built(dictionary: Dictionary, activations: torch.Tensor, structured: bool, rng: torch.Generator) -> torch.Tensor:
+def built(
+    dictionary: Dictionary, activations: torch.Tensor, structured: bool, rng: torch.Generator, shift: int = 1
+) -> torch.Tensor:
     """Activations [n, d_model] made of other latents than the given ones, as many and as strong.
 
-    `structured`: the strongest latent is that of another of the activations, and every further one has nearly the same
-    cosine with it as the replaced latent had with its strongest one :cite:p:`giglemiani2024synthetic`. Otherwise all are
+    `structured`: the strongest latent is that of the activation `shift` places before, and every further one has nearly the
+    same cosine with it as the replaced latent had with its strongest one :cite:p:`giglemiani2024synthetic`. Otherwise all are
     drawn at random from the latents that are alive.
     """
     codes = dictionary.encode(activations)
     rows, alive = dictionary.rows, dictionary.frequency > 0
     tops = codes.argmax(-1)
-    new_tops = tops.roll(1)
+    new_tops = tops.roll(shift)
     found = torch.zeros_like(codes)
     for i, code in enumerate(codes):
         active = torch.nonzero(code > 0).flatten()

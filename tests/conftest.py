@@ -122,7 +122,7 @@ def small(tmp_path_factory):
     return {
         "corpus": "lee",
         "n_prompts": 10,
-        "n_others": 60,
+        "n_others": 80,
         "seq_len": 8,
         "shrinkage": True,
         "device": "cpu",

@@ -53,7 +53,8 @@ RATIO = {"scale": "ratio", "null": 1.0, "half_width": 1.25}
         ({"kind": "absence"}, (3, 9), (4, 8), DETECTED, FAILS),
         ({"kind": "absence"}, (-9, -3), (-8, -4), REVERSED, FAILS),
         ({"kind": "absence"}, (1, 9), (2, 8), DETECTED, OPEN),  # an effect, perhaps one too small to matter
-        ({"kind": "absence", "one_sided": True}, (-9, -3), (-8, -4), EQUAL, HOLDS),
+        ({"kind": "absence", "one_sided": True}, (-9, -3), (-8, -4), REVERSED, HOLDS),
+        ({"kind": "absence", "one_sided": True}, (-9, 0.5), (-8, 0.4), EQUAL, HOLDS),
         ({"kind": "absence", "one_sided": True}, (3, 9), (4, 8), DETECTED, FAILS),
         (RATIO, (1.1, 3), (1.2, 2.5), DETECTED, HOLDS),
         (RATIO, (0.69, 1.0), (0.7, 0.98), UNDECIDED, OPEN),

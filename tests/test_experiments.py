@@ -49,7 +49,7 @@ def elsewhere(setting, tmp_path):
 
 def test_setting_holds_activations_of_its_own_prompts(setting, small):
     assert setting.n_prompts == small["n_prompts"] and len(setting.others) == small["n_others"]
-    assert setting.base_activations.shape == (10, 32) and setting.other_activations.shape == (60, 32)
+    assert setting.base_activations.shape == (10, 32) and setting.other_activations.shape == (80, 32)
     torch.testing.assert_close(
         setting.base_activations, collect(setting.model, setting.bases.tokens, "blocks.1.hook_resid_pre")
     )
@@ -62,10 +62,10 @@ def test_setting_holds_activations_of_its_own_prompts(setting, small):
 
 def test_activations_are_stored_once_and_read_back(tmp_path, small, monkeypatch):
     first = prepare(embedded.TINY, str(tmp_path), **small)
-    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_10_60_1.nc"]
-    before = (tmp_path / "activations_10_60_1.nc").stat().st_mtime_ns
+    assert [path.name for path in tmp_path.glob("*.nc")] == ["activations_10_80_1.nc"]
+    before = (tmp_path / "activations_10_80_1.nc").stat().st_mtime_ns
     second = prepare(embedded.TINY, str(tmp_path), **small)
-    assert (tmp_path / "activations_10_60_1.nc").stat().st_mtime_ns == before
+    assert (tmp_path / "activations_10_80_1.nc").stat().st_mtime_ns == before
     assert torch.equal(first.other_activations, second.other_activations)
     assert torch.equal(first.base_activations, second.base_activations)
 
@@ -99,7 +99,7 @@ def test_bad_parameters_of_a_setting_are_refused(tmp_path, small, refused):
     with refused(CorpusError, "longer than the model's context of 256"):
         prepare(embedded.TINY, str(tmp_path), **small | {"seq_len": 300})
     with refused(ActivationError, "60 activations are too few", "at least 64"):
-        prepare(embedded.TINY, str(tmp_path), **small | {"shrinkage": False})
+        prepare(embedded.TINY, str(tmp_path), **small | {"n_others": 60, "shrinkage": False})
 
 
 def test_local_model_and_pretokenized_corpus_go_all_the_way(tmp_path, family_folder):
@@ -547,12 +547,12 @@ def test_pairs_of_another_last_token_end_in_one_of_another_document(setting, els
 
 
 def test_cosines_with_the_mean_are_those_of_the_tangents_of_sphere_paths(setting):
-    found, draws = sensitive.cosines_with_mean(setting), setting.draws(8)
+    found, draws = sensitive.cosines_with_mean(setting), setting.draws(sensitive.N_MANY)
     assert found.dims == ("prompt", "kind", "direction") and found.kind.values.tolist() == ["random", "real-other"]
     base, mean = setting.base_activations.double(), setting.gaussian.mean.double()
     tangents = {}
-    for name, target in (("mean", mean.expand(10, 8, -1)), ("random", draws.gaussian), ("real-other", draws.real)):
-        ends = base[:, None].expand(-1, 8, -1)
+    for name, target in (("mean", mean.expand(10, sensitive.N_MANY, -1)), ("random", draws.gaussian), ("real-other", draws.real)):
+        ends = base[:, None].expand(-1, sensitive.N_MANY, -1)
         tangents[name] = sphere(ends, target.double() - ends, torch.tensor([90.0]).double())[:, :, 0]
     for kind in ("random", "real-other"):
         expected = torch.cosine_similarity(tangents[kind], tangents["mean"], dim=-1)
@@ -663,7 +663,7 @@ def test_covariates_are_plain_properties_of_the_bases(setting):
     np.testing.assert_allclose(found["norm of the base"], np.linalg.norm(base, axis=1), rtol=1e-5)
     np.testing.assert_allclose(found["distance to the mean"], np.linalg.norm(base - mean, axis=1), rtol=1e-4)
     last = setting.others.tokens[:, -1].tolist()
-    shares = [last.count(int(token)) / 60 for token in setting.bases.tokens[:, -1]]
+    shares = [last.count(int(token)) / 80 for token in setting.bases.tokens[:, -1]]
     np.testing.assert_allclose(found["frequency of the last token"], shares, rtol=1e-5)
 
 

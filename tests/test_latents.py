@@ -123,6 +123,16 @@ def test_bases_made_by_the_sae(setting, dictionary):
     assert list(latents.base_thresholds(setting, dictionary, "sphere").kind.values) == list(points)
 
 
+def test_built_and_gaussian_bases_have_a_target_each(setting, dictionary):
+    found = latents.built_thresholds(setting, dictionary)
+    assert found.sizes["direction"] == latents.N_BUILT
+    gaussian, targets = (setting.draws(latents.N_BUILT, name).gaussian for name in ("Gaussian bases", "built bases"))
+    for k in (0, latents.N_BUILT - 1):
+        along = {"random": (targets - gaussian)[:, k : k + 1]}
+        alone = searching.sizes_along(setting, dictionary, f"test_alone_{k}", along, points={"random": gaussian[:, k]})
+        np.testing.assert_allclose(found.sel(kind="random").isel(direction=k), alone[:, 0, 0], atol=0.5)
+
+
 def test_parts_of_a_real_other_direction_add_up(setting, dictionary):
     parts = latents.real_other_parts(setting, dictionary)
     torch.testing.assert_close(parts["all latents"] + parts["unexplained"], parts["whole"])
@@ -164,17 +174,22 @@ def test_other_steps_are_as_long_as_the_error(setting, dictionary, places, monke
     seen = []
 
     def spy(suffix, points, names):
-        seen.append((suffix.base, points))
+        seen.append((suffix, points))
         return measure(suffix, points, names=names)
 
     monkeypatch.setattr(replacements, "measure", spy)
     kl = latents.error_effects(setting.first(6), dictionary, places, "test_errors")
-    base, points = seen[0]
+    suffix, points = seen[0]
+    base = suffix.base
     steps = points - base[:, None]
     lengths = steps.norm(dim=-1)
     torch.testing.assert_close(lengths, lengths[:, :1].expand_as(lengths), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(steps[:, 0], dictionary.error(base), atol=1e-4, rtol=1e-3)
-    assert kl.shape == (6, 4) and (kl > 0).all() and points.dim() == (4 if places == "all" else 3)
+    assert kl.shape == (6, 4, 4) and (kl > 0).all() and points.dim() == (4 if places == "all" else 3)
+    np.testing.assert_array_equal(kl.sel(kind="SAE error"), kl.sel(kind="SAE error", direction=[0] * 4))
+    expected = measure(suffix, points, names=("kl",))["kl"]
+    for kind, first in (("isotropic", 1), ("random mixture", 2), ("real mixture", 3)):
+        np.testing.assert_allclose(kl.sel(kind=kind), expected[:, first::3], rtol=1e-4, atol=1e-6)
 
 
 def test_ablation_takes_just_one_latents_part_away(setting, dictionary, suffix):

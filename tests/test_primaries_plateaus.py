@@ -47,10 +47,10 @@ def test_samples_can_be_judged(name, setting, stored):
 # C1 -------------------------------------------------------------------------------------------------------------------
 
 
-def test_edges_are_where_the_divergence_is_a_tenth_of_that_at_90_degrees(setting, stored):
-    edges = primaries.edges(setting)
-    file = stored("plateau_edges")
-    np.testing.assert_array_equal(primaries.real_edge(setting), file.edge.sel(base="real"))
+def test_onsets_are_where_the_divergence_is_a_tenth_of_that_at_90_degrees(setting, stored):
+    onsets = primaries.onsets(setting)
+    file = stored("plateau_onsets")
+    np.testing.assert_array_equal(primaries.real_onset(setting), file.onset.sel(base="real"))
     suffix = Suffix(setting.model, setting.bases.tokens, setting.hook_name)
     targets, degrees = setting.draws(1).gaussian, np.arange(0, 90.5, 0.5)
     for base in ("real", "random"):
@@ -59,10 +59,10 @@ def test_edges_are_where_the_divergence_is_a_tenth_of_that_at_90_degrees(setting
         kl = measure(suffix, points, at[:, None])["kl"][:, 0].numpy().clip(0)
         np.testing.assert_allclose(file.kl_at_end.sel(base=base), kl[:, -1], rtol=1e-4)
         expected = [crossing(degrees, row, row[-1] / 10) for row in kl]
-        np.testing.assert_allclose(edges.sel(base=base), expected, atol=0.5)
+        np.testing.assert_allclose(onsets.sel(base=base), expected, atol=0.5)
 
 
-def test_a_quadratic_has_its_edge_at_the_null():
+def test_a_quadratic_has_its_onset_at_the_null():
     theta = np.linspace(0, 90, 9001)
     quadratic = np.sin(np.deg2rad(theta / 2)) ** 2
     assert crossing(theta, quadratic, quadratic[-1] / 10) == pytest.approx(claims.estimand("C1").null, abs=0.01)

@@ -9,17 +9,17 @@ from .prose import above, extremes, percent, words
 from .verdicts import number
 
 
-def plateaus(edge: xr.Dataset, gap: xr.Dataset, threshold: xr.Dataset, quadratic: float, level: float) -> str:
+def plateaus(onset: xr.Dataset, gap: xr.Dataset, threshold: xr.Dataset, quadratic: float, level: float) -> str:
     """The answer of chapter 2.
 
     Args:
-        edge: mean angle over [base] at a tenth of the KL at 90°.
+        onset: mean angle over [base] at a tenth of the KL at 90°.
         gap: its mean paired difference, real minus Gaussian base.
         threshold: median threshold angle over [base].
-        quadratic: the angle at which a quadratic has its edge, degrees.
+        quadratic: the angle at which a quadratic has its onset, degrees.
         level: the KL divergence that defines the threshold, nats.
     """
-    real, gaussian = (edge.sel(base=base) for base in ("real", "random"))
+    real, gaussian = (onset.sel(base=base) for base in ("real", "random"))
     late, early, same = "later than a quadratic does", "sooner than a quadratic does", "about where a quadratic does"
     leaves = [above(found, quadratic, late, early, same) for found in (real, gaussian)]
     verdict = above(gap, 0, "longer than", "shorter than", "not distinguishable from")

@@ -37,14 +37,19 @@ def at_blocks(setting: Setting) -> dict[int, Setting]:
     return setting.at_layers(layers, n_others=min(N_SHRUNK, setting.arguments.n_others), shrinkage=True)
 
 
+N_LATE = 32
+"""Directions of each kind at the last block, where a run costs little and the kinds differ little."""
+
+
 def late_directions(blocks: dict[int, Setting]) -> xr.Dataset:
-    """Threshold angles of eight random and eight real-other directions at the input of the last of the blocks.
+    """Threshold angles of N_LATE random and as many real-other directions at the input of the last of the blocks.
 
     Returns:
         `threshold` [prompt, kind, direction], degrees; compare with `sensitive.many_directions`.
     """
     kinds = ("random", "real-other")
-    return threshold_sizes(blocks[max(blocks)], "late_directions", kinds=kinds, n_directions=8).isel(base=0, drop=True)
+    found = threshold_sizes(blocks[max(blocks)], "late_directions", kinds=kinds, n_directions=N_LATE)
+    return found.isel(base=0, drop=True)
 
 
 def layer_thresholds(blocks: dict[int, Setting]) -> xr.Dataset:

@@ -55,22 +55,22 @@ def base_norms(setting: Setting) -> xr.DataArray:
     return xr.DataArray(norms, coords, ("prompt", "base"), attrs={"description": "norm", "unit": "activation units"})
 
 
-# The edge of a plateau ----------------------------------------------------------------------------------------------
+# The onset, where a plateau ends --------------------------------------------------------------------------------------
 
-EDGE_SHARE, EDGE_END = 0.1, 90
-"""An edge is where KL reaches this share of its own value at this angle."""
-EDGE_GRID = np.arange(7.5, EDGE_END + 0.1, 7.5)
+ONSET_SHARE, ONSET_END = 0.1, 90
+"""An onset is where KL reaches this share of its own value at this angle."""
+ONSET_GRID = np.arange(7.5, ONSET_END + 0.1, 7.5)
 TWO_BASES = MAIN_BASES[:2]
 """Real and Gaussian bases."""
 
 
-def plateau_edges(setting: Setting) -> xr.Dataset:
+def plateau_onsets(setting: Setting) -> xr.Dataset:
     """Where KL reaches a tenth of its value at 90° on the way to one Gaussian target, from real and Gaussian bases.
 
     A quadratic does so at 25.84°, whatever its size.
 
     Returns:
-        `kl_at_end` [prompt, base], nats; `edge` [prompt, base], degrees; `evaluations`, what the search took.
+        `kl_at_end` [prompt, base], nats; `onset` [prompt, base], degrees; `evaluations`, what the search took.
     """
     draws = setting.draws(1)
 
@@ -78,22 +78,22 @@ def plateau_edges(setting: Setting) -> xr.Dataset:
         bases = [base_points(setting, base)[chunk] for base in TWO_BASES]
         at = torch.stack(bases, 1)
         vectors = torch.stack([directions("random", base, draws[chunk])[:, 0] for base in bases], 1)
-        ends = sphere(at, vectors, torch.tensor([float(EDGE_END)]))[:, :, 0]
+        ends = sphere(at, vectors, torch.tensor([float(ONSET_END)]))[:, :, 0]
         kl = measure(suffix, ends, at)["kl"].diagonal(dim1=1, dim2=2).clamp_min(0)
-        search = thresholds_along(suffix, at, vectors, level=EDGE_SHARE * kl, grid=EDGE_GRID)
+        search = thresholds_along(suffix, at, vectors, level=ONSET_SHARE * kl, grid=ONSET_GRID)
         dims = ("prompt", "base")
         return xr.Dataset(
-            {"kl_at_end": (dims, kl), "edge": (dims, search.size), "evaluations": (dims, search.evaluations)}
+            {"kl_at_end": (dims, kl), "onset": (dims, search.size), "evaluations": (dims, search.evaluations)}
         )
 
-    options = {"bases": TWO_BASES, "share": EDGE_SHARE, "grid": EDGE_GRID.tolist()}
+    options = {"bases": TWO_BASES, "share": ONSET_SHARE, "grid": ONSET_GRID.tolist()}
     labels = {
-        "kl_at_end": {"description": f"KL divergence at {EDGE_END}°", "unit": "nats"},
-        "edge": {"description": f"angle at {EDGE_SHARE:.0%} of the KL at {EDGE_END}°", "unit": "degrees"},
+        "kl_at_end": {"description": f"KL divergence at {ONSET_END}°", "unit": "nats"},
+        "onset": {"description": f"angle at {ONSET_SHARE:.0%} of the KL at {ONSET_END}°", "unit": "degrees"},
         "evaluations": EVALUATIONS,
     }
     coords = {"base": list(TWO_BASES)}
-    return in_chunks(setting, "plateau_edges", options, compute, coords, labels, together=PROMPTS_PER_SEARCH)
+    return in_chunks(setting, "plateau_onsets", options, compute, coords, labels, together=PROMPTS_PER_SEARCH)
 
 
 # Absolute lengths ---------------------------------------------------------------------------------------------------

@@ -33,12 +33,12 @@ def direction_thresholds(setting: Setting, mode: str) -> xr.Dataset:
 
 SEPARATED = ("random", "real-other")
 """The report's own two kinds of direction, which decide whether directions are told apart."""
-N_MANY = 8
+N_MANY = 16
 """Directions of each kind, where kinds are compared within a prompt."""
 
 
 def many_directions(setting: Setting) -> xr.Dataset:
-    """Threshold angles of eight random and eight real-other directions, for comparisons within a prompt."""
+    """Threshold angles of N_MANY random and as many real-other directions, for comparisons within a prompt."""
     found = threshold_sizes(setting, "many_directions", kinds=SEPARATED, n_directions=N_MANY)
     return found.isel(base=0, drop=True)
 
@@ -51,15 +51,18 @@ def isotropic_distances(setting: Setting) -> xr.Dataset:
 
 
 MIXTURES = ("random mixture", "real mixture", "naive")
+N_MIXTURES = 8
+"""Directions of each of these kinds; one step costs a single run, and single steps differ widely."""
 
 
 def mixture_steps(setting: Setting) -> xr.Dataset:
-    """KL of steps of half the base's norm along two mixtures of either kind and two isotropic directions.
+    """KL of steps of half the base's norm along N_MIXTURES mixtures of either kind and as many isotropic directions.
 
     Returns:
         `kl` [prompt, kind, direction].
     """
-    found = curves(setting, "mixture_steps", kinds=MIXTURES, mode="straight", sizes=[0.5], effects=("kl",))
+    options = {"mode": "straight", "sizes": [0.5], "n_directions": N_MIXTURES, "effects": ("kl",)}
+    found = curves(setting, "mixture_steps", kinds=MIXTURES, **options)
     return found.isel(base=0, path_size=0, drop=True)
 
 

@@ -35,8 +35,8 @@ def gap(setting: Setting, dictionary: Dictionary, of: str, against: str) -> xr.D
 
 
 def built_over_gaussian(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
-    """C3: logarithm of the threshold angle around a built base over that around a Gaussian one."""
-    return _around(setting, dictionary, contrasts.log_ratio, bases.STRUCTURED, "random")
+    """C3: logarithm of the threshold angles around built bases over those around Gaussian ones."""
+    return contrasts.log_ratio(bases.built_thresholds(setting, dictionary), "kind", bases.STRUCTURED, "random")
 
 
 def angle_ratio(setting: Setting, dictionary: Dictionary, of: str, against: str) -> xr.Dataset:

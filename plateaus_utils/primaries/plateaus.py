@@ -8,17 +8,17 @@ from .. import contrasts, quantities
 from ..experiments import plateaus
 from ..experiments.setting import Setting
 
-# C1: the edge of a plateau ------------------------------------------------------------------------------------------
+# C1: the onset, where a plateau ends ----------------------------------------------------------------------------------
 
 
-def edges(setting: Setting) -> xr.DataArray:
+def onsets(setting: Setting) -> xr.DataArray:
     """Angles [prompt, base] at a tenth of the KL at 90°, real and Gaussian bases, degrees."""
-    return plateaus.plateau_edges(setting).edge
+    return plateaus.plateau_onsets(setting).onset
 
 
-def real_edge(setting: Setting) -> xr.DataArray:
+def real_onset(setting: Setting) -> xr.DataArray:
     """The same at real bases [prompt]."""
-    return edges(setting).sel(base="real", drop=True)
+    return onsets(setting).sel(base="real", drop=True)
 
 
 # C2: absolute lengths -----------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def early_distance(setting: Setting) -> xr.DataArray:
 
 
 PRIMARIES = {
-    "C1": real_edge,
+    "C1": real_onset,
     "C2": length_ratio,
     "C13": growth_exponent,
     "C16": untrained_width,

@@ -5,7 +5,7 @@ activations that an SAE made, `targets` take real-other directions apart, `repla
 activation, `encoding` asks what its encoder makes of random vectors, and `untrained` is the control.
 """
 
-from .bases import base_thresholds, sae_bases, walks_to_built
+from .bases import N_BUILT, base_thresholds, built_thresholds, sae_bases, walks_to_built
 from .choosing import active_bands, active_latents, dictionaries, main_dictionary
 from .encoding import codes_switched_on
 from .replacements import ablation_effects, error_effects, errors_by_sae
@@ -22,7 +22,9 @@ __all__ = [
     "active_latents",
     "active_thresholds",
     "alignments",
+    "N_BUILT",
     "base_thresholds",
+    "built_thresholds",
     "codes_switched_on",
     "dictionaries",
     "error_effects",

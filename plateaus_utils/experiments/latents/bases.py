@@ -16,6 +16,8 @@ from .searching import sizes_along
 
 N_ADDED = 8
 """Latents that are added to a base where a statement asks for a few."""
+N_BUILT = 6
+"""Built and Gaussian bases of a prompt where the two are compared: bases of one prompt differ as much as those of two."""
 STRUCTURED, UNSTRUCTURED = "built, structured", "built, random latents"
 
 
@@ -48,6 +50,19 @@ def base_thresholds(setting: Setting, dictionary: Dictionary, mode: str) -> xr.D
     points, draws = sae_bases(setting, dictionary), setting.draws(1)
     vectors = {kind: directions("random", x, draws) for kind, x in points.items()}
     return sizes_along(setting, dictionary, "sae_bases", vectors, mode, points).isel(direction=0, drop=True)
+
+
+def built_thresholds(setting: Setting, dictionary: Dictionary) -> xr.DataArray:
+    """Threshold angles [prompt, kind, direction] around N_BUILT structured and N_BUILT Gaussian bases of each prompt.
+
+    Each base has a Gaussian target of its own, the same for both kinds; `direction` counts the bases.
+    """
+    rng, draws = stream(setting, dictionary, "built bases"), setting.draws(N_BUILT, "built bases")
+    shifts = [1 + k % max(1, setting.n_prompts - 1) for k in range(N_BUILT)]
+    rounds = [built(dictionary, setting.base_activations, True, rng, shift) for shift in shifts]
+    points = {STRUCTURED: torch.stack(rounds, 1), "random": setting.draws(N_BUILT, "Gaussian bases").gaussian}
+    vectors = {kind: draws.gaussian - at for kind, at in points.items()}
+    return sizes_along(setting, dictionary, "built_bases", vectors, "sphere", points)
 
 
 def walks_to_built(setting: Setting, dictionary: Dictionary) -> xr.Dataset:

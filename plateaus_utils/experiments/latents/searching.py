@@ -19,8 +19,9 @@ def sizes_along(
 ) -> xr.DataArray:
     """Threshold sizes [prompt, kind, direction] along vectors {kind: [n_prompts, k, d_model]}, stored as `name` and mode.
 
-    The base is the prompt's own activation, or that of the same kind in `points` {kind: [n_prompts, d_model]}. A vector of no
-    length, such as a sum of opposite latents, leads nowhere and counts as censored.
+    The base is the prompt's own activation, or that of the same kind in `points` {kind: [n_prompts, d_model]}, or one for each
+    vector {kind: [n_prompts, k, d_model]}. A vector of no length, such as a sum of opposite latents, leads nowhere and counts
+    as censored.
     """
     kinds = list(vectors)
     empty = {kind: v.norm(dim=-1) <= 1e-6 for kind, v in vectors.items()}
@@ -31,7 +32,9 @@ def sizes_along(
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         at = setting.base_activations[chunk] if points is None else torch.stack([points[k][chunk] for k in kinds], 1)
         along = torch.stack([vectors[kind][chunk] for kind in kinds], 1)
-        found = thresholds_along(suffix, at, along, mode).size
+        if at.dim() == along.dim():  # each vector has a base of its own
+            at, along = at.flatten(1, 2), along.flatten(1, 2)[:, :, None]
+        found = thresholds_along(suffix, at, along, mode).size.view(missing[chunk].shape)
         return xr.Dataset(
             {"threshold": (("prompt", "kind", "direction"), torch.where(missing[chunk], torch.nan, found))}
         )
