@@ -550,8 +550,9 @@ def test_cosines_with_the_mean_are_those_of_the_tangents_of_sphere_paths(setting
     found, draws = sensitive.cosines_with_mean(setting), setting.draws(sensitive.N_MANY)
     assert found.dims == ("prompt", "kind", "direction") and found.kind.values.tolist() == ["random", "real-other"]
     base, mean = setting.base_activations.double(), setting.gaussian.mean.double()
+    targets = {"mean": mean.expand_as(draws.gaussian), "random": draws.gaussian, "real-other": draws.real}
     tangents = {}
-    for name, target in (("mean", mean.expand(10, sensitive.N_MANY, -1)), ("random", draws.gaussian), ("real-other", draws.real)):
+    for name, target in targets.items():
         ends = base[:, None].expand(-1, sensitive.N_MANY, -1)
         tangents[name] = sphere(ends, target.double() - ends, torch.tensor([90.0]).double())[:, :, 0]
     for kind in ("random", "real-other"):

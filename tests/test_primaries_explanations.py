@@ -18,7 +18,7 @@ def test_late_separation_counts_pairs(setting):
     sample = PRIMARIES["C7"](setting)
     name = claims.registry()["C7"]["estimand"]["result"]
     result = xr.load_dataset(setting.folder / f"{name}.nc")
-    assert result.threshold.shape == (10, 1, 2, 8)
+    assert result.threshold.shape == (10, 1, 2, explanations.N_LATE)
     angles = np.nan_to_num(result.threshold.values[:, 0], nan=result.threshold.attrs["limit"])
     random, real = (angles[:, result.kind.values.tolist().index(kind)] for kind in ("random", "real-other"))
     pairs = [[(g > r) + 0.5 * (g == r) for g in random[i] for r in real[i]] for i in range(10)]
@@ -31,7 +31,7 @@ def test_the_last_block_is_perturbed_on_the_same_prompts(setting, late):
     assert setting.layer in blocks and max(blocks) == setting.model.n_layers - 1
     assert all(np.array_equal(at.bases.tokens, setting.bases.tokens) for at in blocks.values())
     alone = explanations.threshold_sizes(
-        blocks[max(blocks)].first(10), "alone", kinds=("random", "real-other"), n_directions=8
+        blocks[max(blocks)].first(10), "alone", kinds=("random", "real-other"), n_directions=explanations.N_LATE
     )
     np.testing.assert_array_equal(late.threshold, alone.threshold.isel(base=0))
 
