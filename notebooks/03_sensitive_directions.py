@@ -26,7 +26,7 @@ import numpy as np
 
 from plateaus_utils import arguments, claims, contrasts, estimates, experiments, kinds, plotting, quantities
 from plateaus_utils.book import answers, prose, tables, verdicts
-from plateaus_utils.experiments import sensitive
+from plateaus_utils.experiments import plateaus, sensitive
 from plateaus_utils.findings import sensitive as findings
 from plateaus_utils.primaries import sensitive as primaries
 
@@ -122,7 +122,7 @@ tables.by_corpus({"AUROC within prompts, random above real-other": separation, "
 angles = sensitive.direction_thresholds(setting, "sphere").threshold
 distances = sensitive.direction_thresholds(setting, "straight").threshold
 forward, main_angles = angles.sel(kind=list(findings.AXES)), angles.sel(kind=list(kinds.MAIN_DIRECTIONS))
-norms = findings.base_norms(setting)
+norms = plateaus.base_norms(setting).sel(base="real", drop=True)
 
 # %%
 tables.columns({

@@ -310,21 +310,6 @@ def quartiles(sample: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(parts | {"n": sample.sizes["prompt"]}, attrs=sample.attrs)
 
 
-def within_spearman(first: xr.DataArray, second: xr.DataArray, **options) -> xr.Dataset:
-    """Rank correlation inside prompts, averaged over them, of two quantities [prompt, direction, ...]."""
-    return estimate(statistics.within_prompt_spearman, first, second, unit="", **options)
-
-
-def auroc_gain(first: xr.DataArray, second: xr.DataArray, dim: str, of: str, against: str, **options) -> xr.Dataset:
-    """AUROC of `of` over `against` by one quantity minus that by another one of the same prompts; see `auroc`."""
-
-    def gain(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
-        return statistics.auroc(a, b) - statistics.auroc(c, d)
-
-    samples = [sample.sel({dim: member}, drop=True) for sample in (first, second) for member in (of, against)]
-    return estimate(gain, *samples, unit="", **options)
-
-
 def together(named: dict[str, xr.Dataset], dim: str) -> xr.Dataset:
     """Estimates as one, over a new first dimension of their names; NaN where one has not the members of the others.
 

@@ -107,11 +107,6 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def within_prompt_spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Rank correlation of values [n_prompts, k] inside each prompt, averaged over prompts; NaN as in `spearman`."""
-    return float(np.mean([spearman(a, b) for a, b in zip(first, second, strict=True)]))
-
-
 def slope_within(x: np.ndarray, y: np.ndarray) -> float:
     """Least-squares slope of y on x, both [n_prompts, ...], after each prompt's own mean is taken off."""
     x, y = _within(x), _within(y)
@@ -202,9 +197,3 @@ def proportion(successes: np.ndarray) -> Interval:
     successes = np.asarray(successes, bool)
     interval = stats.binomtest(int(successes.sum()), successes.size).proportion_ci(LEVEL, method="wilson")
     return Interval(float(successes.mean()), float(interval.low), float(interval.high), successes.size)
-
-
-def chance_band(share: float, n: int) -> tuple[float, float]:
-    """Central 95 % of the shares that n independent trials of probability `share` give."""
-    low, high = stats.binom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, share)
-    return float(low / n), float(high / n)

@@ -161,20 +161,6 @@ def test_quartiles_describe_the_values_that_exist(angles):
     np.testing.assert_allclose(numbers(found.sel(base="real")), np.percentile(real, [50, 25, 75]))
 
 
-def test_rank_correlation_inside_prompts_is_not_fooled_by_differences_between_them(angles):
-    few = angles.isel(base=[0, 1, 2]).rename(base="direction", direction="repeat").isel(repeat=0)
-    shift = xr.DataArray(np.linspace(0, 1000, 40), dims="prompt")
-    found = estimates.within_spearman(few, few - shift, n_boot=20)
-    assert float(found.value) == pytest.approx(1)
-
-
-def test_gain_of_an_auroc_is_the_difference_of_two(angles):
-    noise = angles * 0 + np.random.default_rng(1).normal(size=angles.shape)
-    by_angle, by_noise = (float(estimates.auroc(x, "base", "real", "naive", n_boot=2).value) for x in (angles, noise))
-    found = estimates.auroc_gain(angles, noise, "base", "real", "naive", n_boot=50)
-    assert float(found.value) == pytest.approx(by_angle - by_noise) and float(found.low) > 0
-
-
 def test_estimates_together_keep_order_and_their_own_numbers(angles):
     few = angles.sel(base=["naive", "real"]).isel(prompt=slice(0, 8))
     found = estimates.together(

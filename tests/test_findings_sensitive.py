@@ -7,7 +7,7 @@ import xarray as xr
 from scipy import stats
 
 from plateaus_utils import estimates, quantities
-from plateaus_utils.experiments import sensitive
+from plateaus_utils.experiments import plateaus, sensitive
 from plateaus_utils.findings import sensitive as findings
 from plateaus_utils.paths import sphere
 
@@ -83,10 +83,12 @@ def test_angles_by_rank_of_the_cosine_are_those_of_a_loop(setting):
     for kind in ("random", "real-other"):
         rows = []
         for angle, cosine in zip(angles.sel(kind=kind).values, cosines.sel(kind=kind).values, strict=True):
-            rows.append([angle[i] - angle.mean() for i in sorted(range(sensitive.N_MANY), key=lambda i, c=cosine: c[i])])
+            rows.append(
+                [angle[i] - angle.mean() for i in sorted(range(sensitive.N_MANY), key=lambda i, c=cosine: c[i])]
+            )
         first = np.unique(setting.documents, return_index=True)[1]
         np.testing.assert_allclose(found.sel(kind=kind), np.mean(np.array(rows)[first], 0), atol=1e-9)
-    assert found["rank"].values.tolist() == list(range(1, 9))
+    assert found["rank"].values.tolist() == list(range(1, sensitive.N_MANY + 1))
 
 
 def test_token_slopes_are_unknown_where_no_other_prompt_ends_alike(setting):
@@ -96,11 +98,10 @@ def test_token_slopes_are_unknown_where_no_other_prompt_ends_alike(setting):
 
 
 def test_chords_around_the_bases_are_distances_on_their_spheres(setting):
-    norms, angles = findings.base_norms(setting), sensitive.many_directions(setting).threshold.sel(kind="random")
-    base = setting.base_activations
-    points = sphere(
-        base[:, None].expand(-1, sensitive.N_MANY, -1), setting.draws(sensitive.N_MANY).gaussian, torch.from_numpy(angles.values)[..., None]
-    )
+    norms = plateaus.base_norms(setting).sel(base="real", drop=True)
+    angles = sensitive.many_directions(setting).threshold.sel(kind="random")
+    base, targets = setting.base_activations, setting.draws(sensitive.N_MANY).gaussian
+    points = sphere(base[:, None].expand_as(targets), targets, torch.from_numpy(angles.values)[..., None])
     distance = (points[:, :, 0] - base[:, None]).norm(dim=-1)
     chords = quantities.chords(angles, norms)
     np.testing.assert_allclose(chords.where(angles.notnull()), distance.numpy(), rtol=1e-4)

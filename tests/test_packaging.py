@@ -20,7 +20,7 @@ from plateaus_utils.files import PROJECT
 
 PACKAGE = PROJECT / "plateaus_utils"
 DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-TRAINING = {"saes.py": "saes", "sae_training.py": "saes", "prompts.py": "saes"}
+TRAINING = {"saes.py": "saes", "sae_training.py": "saes", "sae_assessment.py": "saes", "prompts.py": "saes"}
 """Modules of the library that read or train SAEs, and so may import what the extra `saes` brings (NLTK's corpora too)."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plateaus_utils import sae_training
+from plateaus_utils import sae_assessment, sae_training
 from plateaus_utils.activations import collect_hooks
 from plateaus_utils.sae_training import Recipe, train
 from plateaus_utils.saes import density, reconstruction
@@ -90,12 +90,12 @@ def test_stored_activations_are_those_of_all_positions_but_the_first(gpt2, token
 
 def test_replacing_nothing_costs_nothing_and_the_first_position_is_left_alone(gpt2, tokens):
     hook = "blocks.1.hook_resid_pre"
-    losses = sae_training.cross_entropies(
+    losses = sae_assessment.cross_entropies(
         gpt2, hook, tokens, {"clean": lambda x: x, "noise": lambda x: x + 10 * torch.randn_like(x)}
     )
     assert losses["clean"] == pytest.approx(float(gpt2.bridge(tokens, return_type="loss")), abs=1e-5)
     assert abs(losses["noise"] - losses["clean"]) > 1e-3
-    two = sae_training.cross_entropies(gpt2, hook, tokens[:, :2], {"clean": lambda x: x, "zero": torch.zeros_like})
+    two = sae_assessment.cross_entropies(gpt2, hook, tokens[:, :2], {"clean": lambda x: x, "zero": torch.zeros_like})
     assert two["zero"] == pytest.approx(two["clean"], abs=1e-6)  # only the second position was replaced
 
 
@@ -104,7 +104,7 @@ def test_card_tells_what_was_measured(gpt2, tokens, tmp_path, planted):
     stored = sae_training.stored_activations(gpt2, tokens, hook, tmp_path / "x.npy")
     x = torch.from_numpy(np.array(stored)).float()
     sae = train(Recipe("topk", 8), stored, x, tmp_path / "run", d_sae=64, n_tokens=20_000, batch_size=33, lr=1e-2)
-    facts = sae_training.assess(sae, gpt2, hook, stored, tokens)
+    facts = sae_assessment.assess(sae, gpt2, hook, stored, tokens)
     assert facts["explained_variance"] == pytest.approx(reconstruction(sae, x)["explained_variance"], abs=1e-3)
     assert facts["dead_share"] == float((density(sae, x) == 0).float().mean())
     assert sum(facts["density_histogram"].values()) == int((density(sae, x) > 0).sum())
@@ -114,7 +114,7 @@ def test_card_tells_what_was_measured(gpt2, tokens, tmp_path, planted):
         "architecture": "topk", "d_sae": 64, "model_name": "m", "weights": "w", "hook_name": hook, "weight_processing": "p",
         "corpora": ["lee"], "context_size": 12, "tokens": 20_000, "steps": 606, "batch_size": 33, "seed": 0,
     }  # fmt: skip
-    text = sae_training.card("name", described)
+    text = sae_assessment.card("name", described)
     assert f"{facts['explained_variance']:.4f}" in text and f"{losses['zero']:.3f}" in text and "20,000 in 606" in text
 
 

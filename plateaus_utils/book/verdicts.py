@@ -36,13 +36,6 @@ def headline(claim: dict) -> str:
     return f"{claim['estimand']} {number(claim['value'], *claim['interval'], claim['unit'])} (n = {claim['n']})"
 
 
-def brief(claim: dict) -> str:
-    """Both answers and the number of a claim in one line."""
-    if claim["verdict"] == NOT_TESTED:
-        return f"{NOT_TESTED}: {claim['reason']}"
-    return f"{claim['verdict']} ({claim['direction']}; size {claim['size']}): {headline(claim)}"
-
-
 def of_the_report(collected: Sequence[dict]) -> list[tuple[str, dict]]:
     """The report's ten statements by their own numbers, in their order, each with the claim that judges it."""
     found = {label: claim for claim in collected for label in claim["labels"] if label.startswith("(")}

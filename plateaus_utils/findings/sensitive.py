@@ -12,13 +12,6 @@ AXES = kinds.measured("sphere")
 """Kinds of direction that are followed both ways on the sphere."""
 
 
-def base_norms(setting: Setting) -> xr.DataArray:
-    """Lengths of the bases [prompt]: what an angle on the sphere is an arc of."""
-    norms = setting.base_activations.norm(dim=-1).numpy()
-    coords = {"document": ("prompt", setting.documents)}
-    return xr.DataArray(norms, coords, ("prompt",), attrs={"description": "norm", "unit": "activation units"})
-
-
 def nearest_real(setting: Setting) -> list[xr.DataArray]:
     """`sensitive.nearest_real` in straight and in sphere mode."""
     return [sensitive.nearest_real(setting, mode) for mode in ("straight", "sphere")]
