@@ -254,7 +254,7 @@ fig = plotting.histogram_panels(slopes, by="last_token", bins=30)
 plotting.show(fig, "Histograms of maximal slopes towards activations of the same and of other last tokens.")
 
 # %% [markdown]
-# The mean maximal slope towards the same token is {glue:text}`same_slope`, over the {glue:text}`n_same` prompts that have such a
+# The geometric mean of the maximal slope towards the same token is {glue:text}`same_slope`, over the {glue:text}`n_same` prompts that have such a
 # partner; towards another token it is {glue:text}`other_slope` ({glue:text}`n_documents_used` documents).
 #
 # ## The steepest step on the way to a target
@@ -311,10 +311,11 @@ judge("C12", primaries.real_over_random_mixture(full), naive=over_isotropic.sel(
       real_naive=over_isotropic.sel(kind="real mixture"))
 
 # %% tags=["hide-input"]
-judge("C19", primaries.same_token_slope(full), other=estimates.document_mean(other))
+judge("C19", primaries.same_token_slope(full), other=findings.geometric_mean(other))
 
 # %% tags=["hide-input"]
 judge("C26", primaries.mean_correlation(full), towards=estimates.median(angles.sel(kind="towards mean")),
+      straight=estimates.document_mean(contrasts.difference(angles, "kind", "towards mean", "random")),
       real=estimates.document_mean(correlations.sel(kind="real-other")))
 
 # %% tags=["remove-input"]
@@ -352,7 +353,7 @@ prose.glue(
 
 # %% tags=["remove-cell"]
 prose.glue(
-    same_slope=estimates.document_mean(same), other_slope=estimates.document_mean(other), n_same=same.sizes["prompt"],
+    same_slope=findings.geometric_mean(same), other_slope=findings.geometric_mean(other), n_same=same.sizes["prompt"],
     n_walk_steps=sensitive.N_STEPS - 1, walk_step=f"{100 / (sensitive.N_STEPS - 1):.0f}")
 
 # %% [markdown]

@@ -159,7 +159,8 @@ tables.matrix(findings.agreement(by_map), heading="{}: agrees with the first map
 beside = findings.secondary(lines, corners)
 judge("C8", primaries.lowest(lines).sel(section="real-other", drop=True),
       second=beside["second"], slope=beside["slope"],
-      convex=beside["convex"], convex_random=beside["convex_random"], local_random=beside["local_random"],
+      convex=beside["convex"], convex_random=beside["convex_random"],
+      wider=beside["wider"], local_random=beside["local_random"],
       triangle=beside["triangle"], triangle_random=beside["triangle_random"])
 
 # %% tags=["remove-input"]

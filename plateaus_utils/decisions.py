@@ -18,6 +18,8 @@ REVERSED, EQUAL, DETECTED, UNDECIDED = "reversed", "practically equal", "detecte
 HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
 SMALLER, COMPATIBLE, LARGER, NOT_COMPARABLE = "smaller", "compatible", "larger", "not comparable"
 
+ON_THE_EDGE = 0.01
+"""Standard deviations: a value so near to what would decide, 100,000 documents and more away, lies on the edge."""
 LEVEL, POWER = 0.95, 0.9
 """Of intervals in a family of one, and of the numbers of documents that are asked for."""
 
@@ -130,7 +132,8 @@ def documents_needed(estimand: Estimand, interval: Interval, deviation: float, l
     equates = stats.norm.isf(alpha) + stats.norm.isf((1 - POWER) / 2)
     outside = effect - 1 if estimand.one_sided else abs(effect) - 1
     ways = [(detects, abs(effect)) if estimand.kind == "effect" else (detects, outside), (equates, -outside)]
-    found = [math.ceil((quantile * deviation / distance) ** 2) for quantile, distance in ways if distance > 1e-9]
+    beyond = deviation * ON_THE_EDGE
+    found = [math.ceil((quantile * deviation / distance) ** 2) for quantile, distance in ways if distance > beyond]
     return max(2, min(found)) if found else None
 
 

@@ -91,6 +91,11 @@ def test_angles_by_rank_of_the_cosine_are_those_of_a_loop(setting):
     assert found["rank"].values.tolist() == list(range(1, sensitive.N_MANY + 1))
 
 
+def test_the_geometric_mean_of_slopes_is_that_of_documents():
+    slopes = xr.DataArray([1.0, 4.0, 9.0, 50.0], dims="prompt", coords={"document": ("prompt", list("abcc"))})
+    assert float(findings.geometric_mean(slopes).value) == pytest.approx(stats.gmean([1, 4, 9]))
+
+
 def test_token_slopes_are_unknown_where_no_other_prompt_ends_alike(setting):
     found = findings.token_slopes(setting)
     assert found.sel(last_token="same token").notnull().values.tolist() == setting.ends_alike.any(1).tolist()

@@ -50,6 +50,8 @@ def folder(setting, tmp_path_factory):
     sensitive.isotropic_distances(setting)
     sensitive.mixture_steps(setting)
     sensitive.same_token_pairs(setting)
+    sensitive.cosines_with_mean(setting)
+    sensitive.cosines_with_base(setting)
     sensitive.other_token_pairs(setting)
     optima.triangle_sections(setting, "triangles", setting.n_prompts)
     optima.lines_past_corners(setting)

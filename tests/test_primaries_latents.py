@@ -71,7 +71,7 @@ def test_adding_latents_is_compared_with_a_move_of_equal_length(stored, setting,
 def test_built_bases_are_compared_by_ratios(stored, setting, dictionary):
     sample, result = stored("C3")
     built, gaussian = (sizes(result, kind) for kind in ("built, structured", "random"))
-    assert built.shape[1] == 6
+    assert built.shape[1] == 8
     np.testing.assert_allclose(np.exp(sample), stats.gmean(built, axis=1) / stats.gmean(gaussian, axis=1), rtol=1e-5)
     first = np.unique(result.document.values, return_index=True)[1]
     single = xr.load_dataset(setting.folder / "sae_bases_sphere.nc")

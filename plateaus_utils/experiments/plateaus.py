@@ -277,16 +277,17 @@ def pair_paths(
 
     Args:
         model: another model of the same shape and tokenizer, with its own activations; the setting's by default.
-        ends: [n_prompts] which of the other prompts' activations the paths lead to; drawn at random by default.
+        ends: [n_prompts] which of the other prompts' activations the paths lead to, -1: to none; drawn at random by default.
         interpolations: keys of PAIR_PATHS.
 
     Returns:
         `from_start` and `from_end` [prompt, interpolation, read, t]: L2 distances of the read-off from its values at
-        the two ends, at the last block's output (`resid_post`) and in the normalized final stream (`normalized`).
+        the two ends, at the last block's output (`resid_post`) and in the normalized final stream (`normalized`). NaN where
+        there is no end.
     """
     model = model or setting.model
     chosen = setting.draws(1, "pairs").real_index[:, 0] if ends is None else ends
-    targets = collect(model, setting.others.tokens[chosen], setting.hook_name)
+    targets = collect(model, setting.others.tokens[chosen.clamp_min(0)], setting.hook_name)
 
     def compute(suffix: Suffix, chunk: slice) -> xr.Dataset:
         start, end = suffix.base.cpu(), targets[chunk]
@@ -303,7 +304,8 @@ def pair_paths(
                     }
                 )
             )
-        return xr.concat(found, "interpolation").transpose("prompt", "interpolation", ...)
+        known = xr.DataArray((chosen[chunk] >= 0).numpy(), dims="prompt")
+        return xr.concat(found, "interpolation").transpose("prompt", "interpolation", ...).where(known)
 
     options = {"interpolations": list(interpolations), "ends": chosen.tolist()}
     coords = {"interpolation": list(interpolations), "read": ["resid_post", "normalized"], "t": PAIR_T}

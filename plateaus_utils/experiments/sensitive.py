@@ -1,5 +1,7 @@
 """The report's second experiment: which directions leave the plateau sooner, and the controls of what that means."""
 
+from collections.abc import Sequence
+
 import torch
 import xarray as xr
 
@@ -95,7 +97,7 @@ def cosines_with_base(setting: Setting) -> xr.DataArray:
     """Cosine of each direction with its base [prompt, kind, direction]: how much of it only shrinks or grows the base."""
     base, draws = setting.base_activations, setting.draws(2)
     found = [torch.cosine_similarity(directions(kind, base, draws), base[:, None], dim=-1) for kind in DIRECTIONS]
-    return _cosines(setting, found, list(DIRECTIONS), "cosine with the base")
+    return _cosines(setting, "base_cosines", found, DIRECTIONS, "cosine with the base")
 
 
 def cosines_with_mean(setting: Setting) -> xr.DataArray:
@@ -108,7 +110,8 @@ def cosines_with_mean(setting: Setting) -> xr.DataArray:
     found = [
         torch.cosine_similarity(_orthogonal(directions(kind, base, draws), base), mean, dim=-1) for kind in SEPARATED
     ]
-    return _cosines(setting, found, list(SEPARATED), "cosine with the direction to the mean, orthogonal to the base")
+    what = "cosine with the direction to the mean, orthogonal to the base"
+    return _cosines(setting, "mean_cosines", found, SEPARATED, what)
 
 
 def _orthogonal(vectors: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
@@ -117,14 +120,19 @@ def _orthogonal(vectors: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
     return vectors - (vectors * unit).sum(-1, keepdim=True) * unit
 
 
-def _cosines(setting: Setting, found: list[torch.Tensor], kinds: list[str], description: str) -> xr.DataArray:
-    """Cosines [n_prompts, n_directions] of each kind with their labels."""
-    return xr.DataArray(
-        torch.stack(found, 1).numpy(),
-        dims=("prompt", "kind", "direction"),
-        coords={"kind": kinds, "document": ("prompt", setting.documents)},
-        attrs={"description": description, "unit": ""},
-    )
+def _cosines(
+    setting: Setting, name: str, found: list[torch.Tensor], kinds: Sequence[str], description: str
+) -> xr.DataArray:
+    """Cosines [n_prompts, n_directions] of each kind, stored with their labels."""
+    values = torch.stack(found, 1)
+
+    def compute(_: Suffix, chunk: slice) -> xr.Dataset:
+        return xr.Dataset({"cosine": (("prompt", "kind", "direction"), values[chunk])})
+
+    options, coords = {"kinds": list(kinds), "n_directions": values.shape[-1]}, {"kind": list(kinds)}
+    return in_chunks(
+        setting, name, options, compute, coords, {"cosine": {"description": description, "unit": ""}}
+    ).cosine
 
 
 def nearest_real(setting: Setting, mode: str) -> xr.DataArray:
@@ -170,8 +178,7 @@ def arrival_angles(setting: Setting) -> xr.DataArray:
 def same_token_pairs(setting: Setting) -> xr.Dataset:
     """Paths to a real activation of another document with the same last token; NaN for prompts that have none."""
     chosen = setting.same_token_index(generator(setting.seed, "same token pairs"))
-    paths = pair_paths(setting, "pairs_same_token", ends=chosen.clamp_min(0), interpolations=("linear",))
-    return paths.where(xr.DataArray((chosen >= 0).numpy(), dims="prompt"))
+    return pair_paths(setting, "pairs_same_token", ends=chosen, interpolations=("linear",))
 
 
 def other_token_pairs(setting: Setting) -> xr.Dataset:

@@ -127,6 +127,7 @@ def secondary(lines: xr.Dataset, corners: xr.Dataset) -> dict[str, xr.Dataset]:
         "convex": second.sel(section="real-other") > 0,
         "convex_random": second.sel(section="random") > 0,
         "local_random": primaries.lowest(lines).sel(section="random"),
+        "wider": primaries.lowest(lines, 2 * primaries.STEP).sel(section="real-other"),
         "triangle": corners.local.sel(section="real-other"),
         "triangle_random": corners.local.sel(section="random"),
     }

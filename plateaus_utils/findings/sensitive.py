@@ -130,6 +130,11 @@ def angles_by_rank(setting: Setting) -> xr.Dataset:
     return estimates.document_means(ranked.transpose("kind", "rank", "prompt").assign_attrs(unit="degrees"))
 
 
+def geometric_mean(slopes: xr.DataArray) -> xr.Dataset:
+    """Geometric mean over documents of slopes [prompt]; a few of them are many times the rest."""
+    return estimates.exponential(estimates.document_mean(np.log(slopes).assign_attrs(unit="")))
+
+
 def token_slopes(setting: Setting) -> xr.DataArray:
     """Maximal slopes towards an activation of the same and of another last token [prompt, last_token].
 

@@ -1,5 +1,6 @@
 """Chapter 3: what decides the statements about sensitive directions."""
 
+import numpy as np
 import xarray as xr
 
 from .. import contrasts, quantities
@@ -60,8 +61,8 @@ def slopes(pairs: xr.Dataset) -> xr.DataArray:
 
 
 def same_token_slope(setting: Setting) -> xr.DataArray:
-    """C19 Maximal slope towards an activation of the same last token, of the prompts that have one."""
-    return slopes(sensitive.same_token_pairs(setting)).dropna("prompt")
+    """C19 Logarithm of the maximal slope towards an activation of the same last token, of the prompts that have one."""
+    return np.log(slopes(sensitive.same_token_pairs(setting)).dropna("prompt")).assign_attrs(unit="")
 
 
 def mean_correlations(setting: Setting) -> xr.DataArray:

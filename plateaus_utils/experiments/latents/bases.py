@@ -16,7 +16,7 @@ from .searching import sizes_along
 
 N_ADDED = 8
 """Latents that are added to a base where a statement asks for a few."""
-N_BUILT = 6
+N_BUILT = 8
 """Built and Gaussian bases of a prompt where the two are compared: bases of one prompt differ as much as those of two."""
 STRUCTURED, UNSTRUCTURED = "built, structured", "built, random latents"
 
