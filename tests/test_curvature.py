@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from plateaus_utils import estimates, quantities, sensitivity, statistics
+from plateaus_utils.experiments import sensitive
 from plateaus_utils.findings import curvature as findings
 
 SIZES = np.arange(0, 181, 7.5)
@@ -121,4 +122,4 @@ def test_measured_paths_are_set_against_their_own_form(setting):
         float(estimates.statistics.censored_median(kinds.edge.sel(kind="random").values))
     )
     directions = findings.of_directions(setting)
-    assert directions.angle.shape == (10, 2, 8) and directions.angle.notnull().all()
+    assert directions.angle.shape == (10, 2, sensitive.N_MANY) and directions.angle.notnull().all()
