@@ -68,7 +68,9 @@ def gaussian_over_real(bases: xr.Dataset) -> xr.Dataset:
 
 def of_directions(setting: Setting) -> xr.Dataset:
     """`curvature` and threshold `angle` of `sensitive.many_directions` at real bases [prompt, kind, direction]."""
-    form = explanations.local_quadratic(setting, "quadratic_directions", ("real",), KINDS, n_directions=sensitive.N_MANY)
+    form = explanations.local_quadratic(
+        setting, "quadratic_directions", ("real",), KINDS, n_directions=sensitive.N_MANY
+    )
     angles = sensitive.many_directions(setting).threshold.sel(kind=list(KINDS))
     known = angles.fillna(angles.attrs["limit"]).assign_attrs(angles.attrs | {"description": "threshold angle"})
     return xr.Dataset({"curvature": quantities.curvature(form.sel(base="real", drop=True)), "angle": known})
