@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from plateaus_utils import statistics
 from plateaus_utils.statistics import (
     auroc,
     bootstrap,
     censored_median,
+    held_out_scores,
     ks_distance,
     median_difference,
     proportion,
@@ -198,3 +200,27 @@ def test_share_has_wilsons_interval():
     assert found.value == pytest.approx(81 / 263) and found.n == 263
     assert (round(found.low, 4), round(found.high, 4)) == (0.2553, 0.3662)
     assert proportion(np.zeros(10, bool)).low == pytest.approx(0) and proportion(np.zeros(10, bool)).high < 0.31
+
+
+# Whole curves and tables ----------------------------------------------------------------------------------------------
+
+
+def test_held_out_scores_find_a_difference_that_generalizes_and_none_where_there_is_none(rng):
+    documents = np.repeat(np.arange(20), 3)
+    same = rng.normal(size=(60, 2, 5))
+    different = same + np.array([2.0, 0, 0, 0, 0])
+    positive, negative = held_out_scores(different, rng.normal(size=(60, 2, 5)), documents)
+    assert positive.shape == negative.shape == (60, 2) and auroc(positive, negative) > 0.85
+    assert abs(auroc(*held_out_scores(same, rng.normal(size=(60, 2, 5)), documents)) - 0.5) < 0.15
+
+
+def test_held_out_scores_do_not_profit_from_having_seen_a_document(rng):
+    # Each document has features and a kind of its own: whoever has seen the document knows the kind, nobody else does.
+    documents = np.repeat(np.arange(24), 4)
+    signature = rng.normal(size=(2, 24, 30))
+    positive, negative = (s[documents][:, None] + 0.01 * rng.normal(size=(96, 1, 30)) for s in signature)
+    assert auroc(*held_out_scores(positive, negative, documents)) < 0.75
+
+
+def test_level_of_intervals_is_95_percent():
+    assert statistics.LEVEL == 0.95
