@@ -62,9 +62,8 @@ glue("controls", verdicts.controlled(folder), display=False)
 #
 # *Zero* is a reference that needs no model where there is one: a quadratic for the angle of an onset, a straight line for widths
 # and slopes. A statement of an **effect** holds if the effect is detected. A statement of **absence** ("gone", "alike", "does not predict")
-# holds only if the two are practically equal, and an interval wholly outside that region contradicts it; where only an effect of the published sign would, one of the other sign
-# leaves it standing. *Size* says whether the interval
-# meets the published value, widened by its own spread and by a half-width.
+# holds only if the two are practically equal, and an interval wholly outside that region contradicts it. Where only an effect of the
+# published sign would contradict it, an effect of the other sign does not. *Size* says whether the interval meets the published value, widened by its own spread and by a half-width.
 #
 # ## Controls of the verdicts
 #
