@@ -60,7 +60,7 @@ def test_other_layers_take_corpus_prompts_there(walker, setting, kind):
         ("text", {"text": "x" * 500}, "500 tokens"),
         ("layer", {"layer": 9}, "0 to 3"),
         ("position", {"position": 40}, "-17 to 16"),
-        ("target", {"kind": "corpus prompt", "target": 9999}, "0 to 59"),
+        ("target", {"kind": "corpus prompt", "target": 9999}, "0 to 79"),
         ("latent", {"kind": "SAE latent", "latent": -1}, "Latents run from 0"),
         ("kind", {"kind": "random", "layer": 0}, "choose that layer"),
         ("kind", {"kind": "towards mean", "layer": 0}, "choose that layer"),
